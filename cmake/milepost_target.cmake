@@ -1,0 +1,12 @@
+# Applies the house's compiler settings to a target of this project (never to a user's).
+function(milepost_target target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                                           -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+  if(MILEPOST_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${MILEPOST_SANITIZE} -fno-sanitize-recover=all
+                                             -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${MILEPOST_SANITIZE})
+  endif()
+endfunction()

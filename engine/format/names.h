@@ -1,0 +1,41 @@
+// Names on disk: steps, items, attempts, files (docs/format.md). Pure functions.
+#pragma once
+
+#include "milepost/io/error.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace milepost {
+
+inline constexpr std::string_view root_record_name = "milepost.json";
+inline constexpr std::string_view step_record_name = "step.json";
+inline constexpr std::string_view manifest_name = "manifest.json";
+
+// invalid_argument unless a name is 1 to 255 bytes of UTF-8 without '/', control characters or a
+// leading '.', and not reserved (step.json).
+Result<void> check_item_name(std::string_view name);
+// invalid_argument unless a prefix is empty or could begin a name, and does not end in a digit.
+Result<void> check_step_prefix(std::string_view prefix);
+
+// <prefix><step>; steps are 0 to 2^63 - 1, in decimal without leading zeros.
+std::string step_directory_name(std::string_view prefix, std::int64_t step);
+std::optional<std::int64_t> parse_step_directory_name(std::string_view prefix, std::string_view name);
+
+// ".tmp-<step>-<uuid>": an attempt in progress.
+std::string attempt_directory_name(std::int64_t step, std::string_view uuid);
+bool is_attempt_directory_name(std::string_view name);
+// ".trash-<step>-<uuid>": being deleted.
+std::string trash_directory_name(std::int64_t step, std::string_view uuid);
+bool is_trash_directory_name(std::string_view name);
+
+// "data-<rank>.safetensors", "data-<rank>.bin", "chunks-<rank>.bin"
+std::string data_file_name(std::uint32_t rank, bool safetensors);
+std::string table_file_name(std::uint32_t rank);
+
+// A random (version 4) uuid, 36 characters.
+std::string make_uuid();
+
+}  // namespace milepost

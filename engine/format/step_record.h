@@ -1,0 +1,57 @@
+// The step record, step.json: what makes a directory a committed step (docs/format.md), and the
+// root record, milepost.json. Plain structs and pure functions; no I/O.
+#pragma once
+
+#include "milepost/engine/format/manifest.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace milepost {
+
+// Any double, NaN and infinities included, survives.
+using Metrics = std::map<std::string, double, std::less<>>;
+
+struct ItemRecord {
+  std::string name;
+  std::uint64_t manifest_bytes = 0;
+  Digest manifest_digest;
+  std::uint64_t leaf_count = 0;
+  std::uint64_t raw_bytes = 0;     // of all its streams
+  std::uint64_t stored_bytes = 0;  // on disk, all its files but the manifest
+  bool operator==(const ItemRecord&) const = default;
+};
+
+struct StepRecord {
+  std::int64_t step = 0;
+  std::string attempt;                 // uuid
+  std::uint32_t world_size = 1;
+  std::int64_t init_unix_ns = 0;       // save was called
+  std::int64_t commit_unix_ns = 0;     // the record was written
+  Metrics metrics;
+  std::string custom_metadata_json = "null";  // any JSON text
+  std::vector<ItemRecord> items;       // by name, ascending
+  bool operator==(const StepRecord&) const = default;
+};
+
+inline constexpr std::uint64_t step_record_bytes_max = std::uint64_t{16} << 20;
+
+// JSON whose first line holds the digest of all that follows it.
+std::string encode_step_record(const StepRecord& record);
+// Checks the digest first, then parses and validates as decode_manifest does.
+Result<StepRecord> decode_step_record(std::string_view text);
+
+struct RootRecord {
+  std::string uuid;
+  std::int64_t created_unix_ns = 0;
+  std::string custom_metadata_json = "null";
+  bool operator==(const RootRecord&) const = default;
+};
+
+std::string encode_root_record(const RootRecord& record);
+Result<RootRecord> decode_root_record(std::string_view text);
+
+}  // namespace milepost

@@ -1,0 +1,4 @@
+// All of milepost's public interface.
+#pragma once
+
+#include "milepost/engine/checkpoint_manager.h"

@@ -1,0 +1,88 @@
+// The staging pool: blocks of memory of one size, aligned for direct I/O, in huge pages where the
+// kernel gives them, touched once and then reused, because a first touch of fresh memory is ten to
+// thirty times slower than the copy into it (docs/performance.md).
+//
+// The pool never holds more than its bound. Memory is mapped as it is first needed, and kept.
+#pragma once
+
+#include "milepost/io/error.h"
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+namespace milepost {
+
+class BufferPool;
+
+// One block, returned to its pool on destruction. Movable. The pool must outlive it.
+class BufferLease {
+ public:
+  BufferLease() = default;
+  BufferLease(BufferLease&& other) noexcept;
+  BufferLease& operator=(BufferLease&& other) noexcept;
+  ~BufferLease();
+
+  explicit operator bool() const { return pool_ != nullptr; }
+  std::byte* data() const { return data_; }
+  std::size_t size() const;  // the pool's block_bytes
+  std::span<std::byte> span() const { return {data_, size()}; }
+  void release();  // returns it early
+
+ private:
+  friend class BufferPool;
+  BufferLease(BufferPool* pool, std::byte* data) : pool_(pool), data_(data) {}
+  BufferPool* pool_ = nullptr;
+  std::byte* data_ = nullptr;
+};
+
+struct BufferPoolOptions {
+  std::size_t capacity_bytes = 0;               // the bound; rounded down to whole blocks, at least one
+  std::size_t block_bytes = std::size_t{4} << 20;  // a multiple of 4 KiB
+  bool huge_pages = true;                       // ask for transparent huge pages
+};
+
+struct BufferPoolStats {
+  std::size_t capacity_bytes = 0;
+  std::size_t mapped_bytes = 0;       // taken from the system so far
+  std::size_t leased_bytes = 0;       // out now
+  std::size_t leased_peak_bytes = 0;  // most ever out at once
+};
+
+// All methods may be called from several threads at once.
+class BufferPool {
+ public:
+  // No memory is mapped yet. A bound under one block is raised to one block.
+  explicit BufferPool(const BufferPoolOptions& options);
+  ~BufferPool();  // all leases must be back
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  std::size_t block_bytes() const;
+
+  // Waits until a block is free. Waiters are served in the order in which they came. Fails only
+  // when the system has no memory left to map (no_space) and no block will come back.
+  Result<BufferLease> acquire();
+  // A block if one is free and nobody waits for it; nothing otherwise.
+  std::optional<BufferLease> try_acquire();
+  // As acquire(), but gives up with deadline_exceeded.
+  Result<BufferLease> acquire_until(std::chrono::steady_clock::time_point deadline);
+
+  // Maps and touches blocks until at least min(bytes, bound) are mapped, so that no save pays for
+  // it later. `parallel_for(n, fn)` runs fn(0..n-1), on as many threads as it likes, and returns when
+  // all are done; by default the calling thread does it all.
+  Result<void> prefault(std::size_t bytes,
+                        const std::function<void(std::size_t, const std::function<void(std::size_t)>&)>& parallel_for = {});
+
+  BufferPoolStats stats() const;
+
+ private:
+  friend class BufferLease;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace milepost

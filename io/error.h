@@ -1,0 +1,92 @@
+// Errors and results.
+//
+// An Error is a value: a code chosen by what the caller does next, the message of the place that
+// failed, the errno if a system call did, and the chain of what was being done, outermost first:
+//
+//   step 42: item model: leaf layers/3/w: pwrite data-0.bin@8388608: No space left on device
+//
+// Result<T> holds a T or an Error. It must not be ignored. `.value()` throws CheckpointError for
+// users who prefer exceptions; nothing else in the library throws one.
+#pragma once
+
+#include <boost/system/result.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace milepost {
+
+enum class ErrorCode {
+  invalid_argument,     // the call itself is wrong: change it
+  not_found,            // no such step, item, leaf or directory
+  already_exists,       // the step is there, and was not touched
+  corruption,           // bytes on disk are not what was written: restore another step
+  no_space,             // free some space, then save again
+  io,                   // the system refused or failed: see errno
+  unavailable,          // held by somebody else, or not possible just now: try again later
+  cancelled,            // stopped on request
+  deadline_exceeded,    // did not finish in the time given; it may still finish
+  failed_precondition,  // the object is in the wrong state for this call
+  internal,             // a defect of this library
+};
+
+// "corruption", "no_space", ...
+std::string_view to_string(ErrorCode code);
+
+class [[nodiscard]] Error {
+ public:
+  Error() = default;
+  Error(ErrorCode code, std::string message, int system_errno = 0)
+      : code_(code), errno_(system_errno), message_(std::move(message)) {}
+
+  // The error of a failed system call: `what` names the call and its object ("open step.json").
+  // The code follows from the errno (ENOSPC and EDQUOT: no_space; ENOENT: not_found; ...).
+  static Error from_errno(int system_errno, std::string_view what);
+
+  ErrorCode code() const { return code_; }
+  // The errno of the system call that failed, or 0.
+  int system_errno() const { return errno_; }
+  // The innermost message, without its context.
+  const std::string& message() const { return message_; }
+
+  // Adds what was being done, outside of what was added before. Returns *this for `return e.within(...)`.
+  Error& within(std::string context) &;
+  Error&& within(std::string context) &&;
+
+  // The whole story on one line, outermost context first.
+  std::string to_string() const;
+
+ private:
+  ErrorCode code_ = ErrorCode::internal;
+  int errno_ = 0;
+  std::string message_;
+  std::vector<std::string> context_;  // innermost first
+};
+
+// What Result::value() throws.
+class CheckpointError : public std::runtime_error {
+ public:
+  explicit CheckpointError(Error error) : std::runtime_error(error.to_string()), error_(std::move(error)) {}
+  const Error& error() const { return error_; }
+
+ private:
+  Error error_;
+};
+
+[[noreturn]] void throw_exception_from_error(const Error& error, const boost::source_location& location);
+
+template <class T>
+class [[nodiscard]] Result : public boost::system::result<T, Error> {
+ public:
+  using boost::system::result<T, Error>::result;
+};
+
+template <>
+class [[nodiscard]] Result<void> : public boost::system::result<void, Error> {
+ public:
+  using boost::system::result<void, Error>::result;
+};
+
+}  // namespace milepost

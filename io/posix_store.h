@@ -1,0 +1,36 @@
+// A Store on a local (or mounted) file system.
+#pragma once
+
+#include "milepost/io/store.h"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace milepost {
+
+// Who carries bulk reads and writes to the kernel.
+enum class IoBackend {
+  automatic,  // io_uring where the kernel allows it, threads otherwise
+  io_uring,   // unavailable if the kernel or the container forbids it
+  threads,    // a pool of threads with pread and pwrite
+};
+
+struct PosixStoreOptions {
+  bool create = true;      // create the root, and its missing parents, durably
+  bool read_only = false;  // every operation that would change something is failed_precondition
+  IoBackend backend = IoBackend::automatic;
+  int io_threads = 4;      // of the backend `threads`
+};
+
+class PosixStore {
+ public:
+  // `root` may be relative; it is resolved once, here. not_found if it is missing and create is off.
+  static Result<std::unique_ptr<Store>> open(const std::string& root, const PosixStoreOptions& options = {});
+};
+
+// The backend that `automatic` gives in this process: asks the kernel, once.
+IoBackend available_io_backend();
+
+}  // namespace milepost
