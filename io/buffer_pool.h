@@ -40,9 +40,9 @@ class BufferLease {
 };
 
 struct BufferPoolOptions {
-  std::size_t capacity_bytes = 0;               // the bound; rounded down to whole blocks, at least one
-  std::size_t block_bytes = std::size_t{4} << 20;  // a multiple of 4 KiB
-  bool huge_pages = true;                       // ask for transparent huge pages
+  std::size_t capacity_bytes = 0;                  // the bound; rounded down to whole blocks, at least one
+  std::size_t block_bytes = std::size_t{4} << 20;  // rounded up to a multiple of 4 KiB
+  bool huge_pages = true;                          // ask for transparent huge pages
 };
 
 struct BufferPoolStats {
@@ -50,6 +50,7 @@ struct BufferPoolStats {
   std::size_t mapped_bytes = 0;       // taken from the system so far
   std::size_t leased_bytes = 0;       // out now
   std::size_t leased_peak_bytes = 0;  // most ever out at once
+  std::size_t waiting = 0;            // threads that wait for a block now
 };
 
 // All methods may be called from several threads at once.
@@ -74,8 +75,8 @@ class BufferPool {
   // Maps and touches blocks until at least min(bytes, bound) are mapped, so that no save pays for
   // it later. `parallel_for(n, fn)` runs fn(0..n-1), on as many threads as it likes, and returns when
   // all are done; by default the calling thread does it all.
-  Result<void> prefault(std::size_t bytes,
-                        const std::function<void(std::size_t, const std::function<void(std::size_t)>&)>& parallel_for = {});
+  using ParallelFor = std::function<void(std::size_t, const std::function<void(std::size_t)>&)>;
+  Result<void> prefault(std::size_t bytes, const ParallelFor& parallel_for = {});
 
   BufferPoolStats stats() const;
 

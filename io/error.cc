@@ -64,8 +64,6 @@ std::string Error::to_string() const {
   return text + message_;
 }
 
-void throw_exception_from_error(const Error& error, const boost::source_location&) {
-  throw CheckpointError(error);
-}
+void throw_exception_from_error(const Error& error, const boost::source_location&) { throw CheckpointError(error); }
 
 }  // namespace milepost

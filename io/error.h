@@ -77,14 +77,12 @@ class CheckpointError : public std::runtime_error {
 
 [[noreturn]] void throw_exception_from_error(const Error& error, const boost::source_location& location);
 
-template <class T>
-class [[nodiscard]] Result : public boost::system::result<T, Error> {
+template <class T> class [[nodiscard]] Result : public boost::system::result<T, Error> {
  public:
   using boost::system::result<T, Error>::result;
 };
 
-template <>
-class [[nodiscard]] Result<void> : public boost::system::result<void, Error> {
+template <> class [[nodiscard]] Result<void> : public boost::system::result<void, Error> {
  public:
   using boost::system::result<void, Error>::result;
 };

@@ -1,4 +1,11 @@
 // A Store on a local (or mounted) file system.
+//
+// Bulk I/O runs on threads that the store owns; its destructor waits until all of it has completed.
+// They block all signals, so handlers of the program never run on them. A write beyond RLIMIT_FSIZE
+// comes back as EFBIG, without the signal SIGXFSZ. What is not bulk I/O runs on the calling thread.
+//
+// Direct I/O (O_DIRECT) falls back to the page cache where the file system refuses it; openat2 and
+// RENAME_NOREPLACE to slower and equally safe ways where they are missing (posix_root.h, posix_store.cc).
 #pragma once
 
 #include "milepost/io/store.h"
@@ -21,7 +28,7 @@ struct PosixStoreOptions {
   bool create = true;      // create the root, and its missing parents, durably
   bool read_only = false;  // every operation that would change something is failed_precondition
   IoBackend backend = IoBackend::automatic;
-  int io_threads = 4;      // of the backend `threads`
+  int io_threads = 4;  // for all bulk I/O with the backend `threads`; with io_uring only for what is not direct
 };
 
 class PosixStore {

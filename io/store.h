@@ -5,7 +5,8 @@
 // Paths are relative to the root, separated by '/'; "" is the root itself. No path leads out of the
 // root, and no symbolic link is followed below it. Every error names the operation, the path and
 // the errno. All methods may be called from several threads at once; a file is used by one save or
-// one restore, but its reads and writes may be issued from several threads.
+// one restore, but its reads and writes may be issued from several threads. Files and locks must not
+// outlive their store.
 #pragma once
 
 #include "milepost/io/error.h"
@@ -63,7 +64,8 @@ class ReadFile {
 struct CreateFileOptions {
   // Bulk data: bypass the page cache where the file system allows it.
   bool direct = false;
-  // Expected size in bytes, to preallocate; 0: unknown. A hint: failure to preallocate is no error.
+  // Expected size in bytes, to preallocate; 0: unknown. A hint: failure to preallocate is no error, and
+  // what was not written is given back by sync() and close(); until then the file may look longer.
   std::uint64_t size_hint = 0;
 };
 
@@ -76,8 +78,8 @@ struct DirectoryEntry {
 
 struct EntryInfo {
   EntryType type = EntryType::other;
-  std::uint64_t size = 0;              // bytes, of a file
-  std::int64_t modified_unix_ns = 0;   // nanoseconds since 1970
+  std::uint64_t size = 0;             // bytes, of a file
+  std::int64_t modified_unix_ns = 0;  // nanoseconds since 1970
 };
 
 // An exclusive advisory lock on a directory, held until destroyed or until the process dies. It

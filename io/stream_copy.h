@@ -1,5 +1,5 @@
-// A memory copy for staging: stores bypass the cache (the copy is not read again soon), and four
-// pages are interleaved, which keeps more of the memory's channels busy than a straight copy.
+// A memory copy for staging: stores bypass the cache (the copy is not read again soon). Where it
+// helps, four pages are interleaved, which keeps more of the memory's channels busy.
 #pragma once
 
 #include <cstddef>

@@ -44,13 +44,14 @@ struct EncodedChunk {
   ChunkEncoding encoding = ChunkEncoding::raw;
   std::size_t stored_bytes = 0;  // equals the raw size when encoding is raw
   Digest raw_digest;
-  Digest stored_digest;          // equals raw_digest when encoding is raw
+  Digest stored_digest;  // equals raw_digest when encoding is raw
 };
 
-// Bytes that encode() may write to its output for a chunk of raw_bytes.
+// Bytes that encode() may write to its output for a chunk of raw_bytes: no more than these.
 std::size_t encoded_bytes_max(std::size_t raw_bytes);
 
-// Holds coder state and scratch memory (under 4 MiB); one for each worker. Not thread-safe.
+// Holds coder state and scratch memory (under 4 MiB; zstd's high levels want more: 19 some 80 MiB);
+// one for each worker. Not thread-safe.
 class ChunkEncoder {
  public:
   ChunkEncoder();
@@ -59,8 +60,9 @@ class ChunkEncoder {
   ChunkEncoder& operator=(ChunkEncoder&&) noexcept;
 
   // Codes `raw` (up to 1 GiB; need not be a whole number of elements) and digests it before and
-  // after, reading it from memory once. `out` holds at least encoded_bytes_max(raw.size()) bytes.
-  // When the result says raw, `out` has no meaning: the caller stores `raw` itself.
+  // after; floats in `fast` are read from memory once. `out` holds at least encoded_bytes_max(raw.size()) bytes.
+  // When the result says raw, `out` has no meaning: the caller stores `raw` itself. For `none`,
+  // `out` may be empty. Fails only with invalid_argument.
   Result<EncodedChunk> encode(const Codec& codec, ElementKind kind, std::span<const std::byte> raw,
                               std::span<std::byte> out);
 

@@ -8,9 +8,7 @@ namespace milepost {
 namespace {
 
 // From the xxHash project's own sanity tests and `printf '' | xxh128sum`.
-TEST(Digest, IsXxh3Of128Bits) {
-  EXPECT_EQ(Digest::of("").hex(), "99aa06d3014798d86001c324468d497f");
-}
+TEST(Digest, IsXxh3Of128Bits) { EXPECT_EQ(Digest::of("").hex(), "99aa06d3014798d86001c324468d497f"); }
 
 TEST(Digest, HexRoundTripsAndRefusesAnythingElse) {
   const Digest digest = Digest::of("milepost");

@@ -1,0 +1,241 @@
+#include "milepost/io/async_io.h"
+
+#include "milepost/io/signal_guard.h"
+#include "milepost/io/uring.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace milepost {
+namespace {
+
+// The kernel moves less than 2 GiB in one call; this keeps the rest aligned.
+constexpr std::size_t piece_bytes_max = std::size_t{1} << 30;
+
+struct Transfer {
+  TransferFile* file = nullptr;
+  bool write = false;
+  bool direct = false;  // go directly where alignment allows
+  std::uint64_t offset = 0;
+  std::byte* memory = nullptr;  // only read from by a write
+  std::size_t bytes = 0;
+  std::size_t moved = 0;
+  std::uint64_t end = 0;  // of the file; for reads
+  IoCompletion done;
+};
+
+struct Piece {
+  bool direct = false;
+  std::uint64_t offset = 0;
+  std::byte* memory = nullptr;
+  std::size_t bytes = 0;
+};
+
+Piece next_piece(const Transfer& transfer) {
+  Piece piece{.offset = transfer.offset + transfer.moved,
+              .memory = transfer.memory + transfer.moved,
+              .bytes = std::min(transfer.bytes - transfer.moved, piece_bytes_max)};
+  const auto address = reinterpret_cast<std::uintptr_t>(piece.memory);
+  const bool aligned = piece.offset % io_alignment == 0 && address % io_alignment == 0 && piece.bytes >= io_alignment;
+  if (transfer.direct && aligned && !transfer.file->direct_refused) {
+    piece.direct = true;
+    piece.bytes -= piece.bytes % io_alignment;
+  }
+  return piece;
+}
+
+Error failure_of(const Transfer& transfer, const Piece& piece, int system_errno) {
+  const std::string call = transfer.write ? "pwrite " : "pread ";
+  return Error::from_errno(system_errno, call + transfer.file->name + "@" + std::to_string(piece.offset));
+}
+
+// Takes in the result of a piece: bytes, or minus the errno. Returns how the transfer ended, if it did.
+std::optional<Result<std::size_t>> advance(Transfer& transfer, const Piece& piece, std::int64_t result) {
+  if (result == -EINTR) return std::nullopt;
+  if (result == -EINVAL && piece.direct) {
+    transfer.file->direct_refused = true;  // go on through the page cache
+    return std::nullopt;
+  }
+  if (result < 0) return failure_of(transfer, piece, static_cast<int>(-result));
+  if (result > static_cast<std::int64_t>(piece.bytes)) {
+    return failure_of(transfer, piece, EIO).within("more bytes moved than were asked for");
+  }
+  if (result == 0) {
+    if (transfer.write) return failure_of(transfer, piece, EIO).within("nothing was written");
+    return transfer.moved;  // the end of the file
+  }
+  transfer.moved += static_cast<std::size_t>(result);
+  const bool at_end = !transfer.write && transfer.offset + transfer.moved >= transfer.end;
+  if (transfer.moved == transfer.bytes || at_end) return transfer.moved;
+  return std::nullopt;
+}
+
+std::int64_t move_now(const Transfer& transfer, const Piece& piece) {
+  const int fd = piece.direct ? transfer.file->direct.get() : transfer.file->buffered.get();
+  const auto at = static_cast<off_t>(piece.offset);
+  const ssize_t result =
+      transfer.write ? ::pwrite(fd, piece.memory, piece.bytes, at) : ::pread(fd, piece.memory, piece.bytes, at);
+  return result < 0 ? -std::int64_t{errno} : std::int64_t{result};
+}
+
+// Whether the page cache holds all of a range. Kernels before 6.5 cannot say: no.
+bool is_cached(int fd, std::uint64_t offset, std::uint64_t bytes) {
+  constexpr long cachestat_syscall = 451;
+  struct {
+    std::uint64_t offset, bytes;
+  } const range{offset, bytes};
+  struct {
+    std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
+  } pages{};
+  if (::syscall(cachestat_syscall, fd, &range, &pages, 0) != 0) return false;
+  static const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = offset / page_bytes;
+  const std::uint64_t last = (offset + bytes - 1) / page_bytes;
+  return pages.cached >= last - first + 1;
+}
+
+}  // namespace
+
+TransferFile::TransferFile() = default;
+TransferFile::~TransferFile() = default;
+
+struct AsyncIo::State {
+  std::unique_ptr<Uring> uring;  // null with the backend `threads`
+  std::optional<boost::asio::thread_pool> pool;
+
+  std::mutex mutex;
+  std::condition_variable idle;
+  std::size_t in_flight = 0;  // protected by mutex
+
+  void start(std::unique_ptr<Transfer> transfer) {
+    {
+      const std::lock_guard lock(mutex);
+      ++in_flight;
+    }
+    go_on(std::move(transfer));
+  }
+
+  // Hands the next piece to whoever carries it.
+  void go_on(std::unique_ptr<Transfer> transfer) {
+    const Piece piece = next_piece(*transfer);
+    if (!piece.direct || transfer->file->uring == nullptr) {
+      boost::asio::post(*pool, [this, transfer = std::move(transfer)]() mutable { work(std::move(transfer)); });
+      return;
+    }
+    UringFile& file = *transfer->file->uring;
+    const bool write = transfer->write;
+    // std::function wants a handler that can be copied.
+    UringFile::Handler handler = [this, raw = transfer.release(), piece](std::int64_t result) {
+      std::unique_ptr<Transfer> owned(raw);
+      if (auto ended = advance(*owned, piece, result)) {
+        finish(std::move(owned), std::move(*ended));
+      } else {
+        go_on(std::move(owned));
+      }
+    };
+    if (write) {
+      file.write_some(piece.offset, piece.memory, piece.bytes, std::move(handler));
+    } else {
+      file.read_some(piece.offset, piece.memory, piece.bytes, std::move(handler));
+    }
+  }
+
+  // On a thread of the pool: moves pieces until the transfer ends, or the next one is for the ring.
+  void work(std::unique_ptr<Transfer> transfer) {
+    for (;;) {
+      const Piece piece = next_piece(*transfer);
+      if (piece.direct && transfer->file->uring != nullptr) return go_on(std::move(transfer));
+      if (auto ended = advance(*transfer, piece, move_now(*transfer, piece))) {
+        return finish(std::move(transfer), std::move(*ended));
+      }
+    }
+  }
+
+  // The file may be gone as soon as `done` is called.
+  void finish(std::unique_ptr<Transfer> transfer, Result<std::size_t> result) {
+    transfer->done(std::move(result));
+    transfer.reset();
+    const std::lock_guard lock(mutex);
+    if (--in_flight == 0) idle.notify_all();
+  }
+};
+
+AsyncIo::AsyncIo(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+AsyncIo::~AsyncIo() {
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->idle.wait(lock, [this] { return state_->in_flight == 0; });
+  }
+  // The threads still hold the mutex for a moment: they end before it does.
+  state_->pool->join();
+  state_->uring.reset();
+}
+
+Result<std::unique_ptr<AsyncIo>> AsyncIo::create(IoBackend backend, int threads) {
+  auto state = std::make_unique<State>();
+  const bool try_uring = backend == IoBackend::io_uring ||
+                         (backend == IoBackend::automatic && available_io_backend() == IoBackend::io_uring);
+  if (try_uring) {
+    Result<std::unique_ptr<Uring>> uring = Uring::create();
+    if (uring.has_value()) {
+      state->uring = std::move(*uring);
+    } else if (backend == IoBackend::io_uring) {
+      return uring.error();
+    }
+  }
+  try {
+    const BlockAllSignals inherited_by_the_threads;
+    state->pool.emplace(static_cast<std::size_t>(std::max(threads, 1)));
+  } catch (const std::exception& failure) {
+    return Error(ErrorCode::unavailable, std::string("start I/O threads: ") + failure.what());
+  }
+  return std::unique_ptr<AsyncIo>(new AsyncIo(std::move(state)));
+}
+
+IoBackend AsyncIo::backend() const { return state_->uring ? IoBackend::io_uring : IoBackend::threads; }
+
+void AsyncIo::attach(TransferFile& file) {
+  if (file.direct && state_->uring) file.uring = std::make_unique<UringFile>(*state_->uring, file.direct.get());
+}
+
+void AsyncIo::write(TransferFile& file, std::uint64_t offset, std::span<const std::byte> data, IoCompletion done) {
+  if (data.empty()) return done(std::size_t{0});
+  auto transfer = std::make_unique<Transfer>();
+  transfer->file = &file;
+  transfer->write = true;
+  transfer->direct = static_cast<bool>(file.direct);
+  transfer->offset = offset;
+  transfer->memory = const_cast<std::byte*>(data.data());
+  transfer->bytes = data.size();
+  transfer->done = std::move(done);
+  state_->start(std::move(transfer));
+}
+
+void AsyncIo::read(TransferFile& file, std::uint64_t file_size, std::uint64_t offset, std::span<std::byte> into,
+                   IoCompletion done) {
+  if (into.empty() || offset >= file_size) return done(std::size_t{0});
+  auto transfer = std::make_unique<Transfer>();
+  transfer->file = &file;
+  transfer->direct =
+      file.direct && !is_cached(file.buffered.get(), offset, std::min<std::uint64_t>(into.size(), file_size - offset));
+  transfer->offset = offset;
+  transfer->memory = into.data();
+  transfer->bytes = into.size();
+  transfer->end = file_size;
+  transfer->done = std::move(done);
+  state_->start(std::move(transfer));
+}
+
+}  // namespace milepost

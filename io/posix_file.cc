@@ -1,0 +1,201 @@
+#include "milepost/io/posix_file.h"
+
+#include "milepost/io/signal_guard.h"
+#include "milepost/io/try.h"
+#include "milepost/io/uring.h"
+
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace milepost {
+namespace {
+
+// Smaller files are not worth a second descriptor.
+constexpr std::uint64_t direct_read_file_bytes_min = 64 << 10;
+
+bool same_file(int a, int b) {
+  struct ::stat first;
+  struct ::stat second;
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+// Whether blocks of io_alignment suit the device. Where the kernel does not say, the first transfer will.
+bool alignment_suits(int fd) {
+  struct ::statx info {};
+  if (::syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) != 0) return true;
+  if ((info.stx_mask & STATX_DIOALIGN) == 0) return true;
+  return info.stx_dio_offset_align != 0 && io_alignment % info.stx_dio_offset_align == 0 &&
+         info.stx_dio_mem_align != 0 && io_alignment % info.stx_dio_mem_align == 0;
+}
+
+// A second descriptor, with O_DIRECT, of what `buffered` has open; empty where that cannot be.
+UniqueFd open_direct(const PosixRoot& root, const std::string& path, int flags, int buffered) {
+  Result<UniqueFd> direct = root.open_beneath(path, flags | O_DIRECT | O_NONBLOCK);
+  if (direct.has_error() || !same_file(direct->get(), buffered) || !alignment_suits(direct->get())) return UniqueFd();
+  ::fcntl(direct->get(), F_SETFL, flags | O_DIRECT);  // io_uring would take O_NONBLOCK for "fail rather than wait"
+  return std::move(*direct);
+}
+
+class PosixWriteFile final : public WriteFile {
+ public:
+  PosixWriteFile(AsyncIo& io, std::unique_ptr<TransferFile> file, std::uint64_t preallocated_bytes)
+      : io_(io), file_(std::move(file)), preallocated_bytes_(preallocated_bytes) {}
+
+  void write_at(std::uint64_t offset, std::span<const std::byte> data, IoCompletion done) override {
+    std::optional<Error> refusal;
+    {
+      const std::lock_guard lock(mutex_);
+      refusal = refusal_;
+      if (!refusal) size_ = std::max(size_, offset + data.size());
+    }
+    if (refusal) return done(*refusal);
+    io_.write(*file_, offset, data, std::move(done));
+  }
+
+  Result<void> truncate(std::uint64_t size) override {
+    const std::lock_guard lock(mutex_);
+    if (refusal_) return *refusal_;
+    MILEPOST_TRY(set_size(size));
+    size_ = size;
+    preallocated_bytes_ = 0;
+    return {};
+  }
+
+  Result<void> sync() override {
+    const std::lock_guard lock(mutex_);
+    if (refusal_) return *refusal_;
+    MILEPOST_TRY(give_back());
+    int result = 0;
+    do {
+      result = ::fsync(file_->buffered.get());
+    } while (result != 0 && errno == EINTR);
+    if (result == 0) return {};
+    const Error failure = Error::from_errno(errno, "fsync " + file_->name);
+    refusal_ = Error(ErrorCode::failed_precondition, failure.message() + " (the file is unusable since)",
+                     failure.system_errno());
+    return failure;
+  }
+
+  Result<void> close() override {
+    const std::lock_guard lock(mutex_);
+    std::optional<Error> failure = refusal_;
+    if (!failure) {
+      if (const Result<void> given_back = give_back(); given_back.has_error()) failure = given_back.error();
+    }
+    file_->uring.reset();
+    for (UniqueFd* fd : {&file_->direct, &file_->buffered}) {
+      // The descriptor is gone even when close fails or is interrupted.
+      if (*fd && ::close(fd->release()) != 0 && errno != EINTR && !failure) {
+        failure = Error::from_errno(errno, "close " + file_->name);
+      }
+    }
+    if (!refusal_) refusal_ = Error(ErrorCode::failed_precondition, "the file is closed: " + file_->name);
+    if (failure) return *failure;
+    return {};
+  }
+
+ private:
+  Result<void> set_size(std::uint64_t size) {
+    const BlockSizeSignal guard;
+    int result = 0;
+    do {
+      result = ::ftruncate(file_->buffered.get(), static_cast<off_t>(size));
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) return Error::from_errno(errno, "ftruncate " + file_->name);
+    return {};
+  }
+
+  // Preallocation made the file longer; cuts off what was not written after all.
+  Result<void> give_back() {
+    if (preallocated_bytes_ > size_) MILEPOST_TRY(set_size(size_));
+    preallocated_bytes_ = 0;
+    return {};
+  }
+
+  AsyncIo& io_;
+  const std::unique_ptr<TransferFile> file_;
+
+  std::mutex mutex_;
+  // Protected by mutex_.
+  std::uint64_t size_ = 0;                // as written or cut so far
+  std::uint64_t preallocated_bytes_ = 0;  // size on disk, if that is larger
+  std::optional<Error> refusal_;          // closed, or poisoned by a failed fsync
+};
+
+class PosixReadFile final : public ReadFile {
+ public:
+  PosixReadFile(AsyncIo& io, std::unique_ptr<TransferFile> file, std::uint64_t size)
+      : io_(io), file_(std::move(file)), size_(size) {}
+
+  std::uint64_t size() const override { return size_; }
+
+  void read_at(std::uint64_t offset, std::span<std::byte> into, IoCompletion done) override {
+    io_.read(*file_, size_, offset, into, std::move(done));
+  }
+
+ private:
+  AsyncIo& io_;
+  const std::unique_ptr<TransferFile> file_;
+  const std::uint64_t size_;
+};
+
+// Returns the bytes that are set aside now.
+std::uint64_t preallocate(int fd, std::uint64_t bytes) {
+  if (bytes == 0) return 0;
+  const BlockSizeSignal guard;
+  int result = 0;
+  do {
+    result = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return bytes;
+  while (::ftruncate(fd, 0) != 0 && errno == EINTR) {  // a full disk keeps what fitted
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
+                                                     const CreateFileOptions& options) {
+  MILEPOST_ASSIGN(const PosixRoot::Place place, root.locate(path));
+  auto file = std::make_unique<TransferFile>();
+  file->name = root.display(path);
+  constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  do {
+    file->buffered = UniqueFd(::openat(place.directory(), place.name.c_str(), flags, 0666));
+  } while (!file->buffered && errno == EINTR);
+  if (!file->buffered) return root.failure("create", path);
+  if (options.direct) file->direct = open_direct(root, path, O_WRONLY, file->buffered.get());
+  const std::uint64_t preallocated_bytes = preallocate(file->buffered.get(), options.size_hint);
+  io.attach(*file);
+  return std::unique_ptr<WriteFile>(std::make_unique<PosixWriteFile>(io, std::move(file), preallocated_bytes));
+}
+
+Result<std::unique_ptr<ReadFile>> open_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path) {
+  auto file = std::make_unique<TransferFile>();
+  file->name = root.display(path);
+  // O_NONBLOCK: a pipe must not make this call wait for its other end.
+  MILEPOST_ASSIGN(file->buffered, root.open_beneath(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  struct ::stat info;
+  if (::fstat(file->buffered.get(), &info) != 0) return root.failure("fstat", path);
+  if (!S_ISREG(info.st_mode)) {
+    return Error(ErrorCode::corruption, "not a regular file: " + file->name);
+  }
+  ::fcntl(file->buffered.get(), F_SETFL, O_RDONLY);
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  if (size >= direct_read_file_bytes_min) file->direct = open_direct(root, path, O_RDONLY, file->buffered.get());
+  io.attach(*file);
+  return std::unique_ptr<ReadFile>(std::make_unique<PosixReadFile>(io, std::move(file), size));
+}
+
+}  // namespace milepost

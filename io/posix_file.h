@@ -1,0 +1,18 @@
+// Files of a posix store.
+#pragma once
+
+#include "milepost/io/async_io.h"
+#include "milepost/io/posix_root.h"
+#include "milepost/io/store.h"
+
+#include <memory>
+#include <string>
+
+namespace milepost {
+
+// As Store::create_file and Store::open_file. `root` is used during the call only; `io` must outlive the file.
+Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
+                                                     const CreateFileOptions& options);
+Result<std::unique_ptr<ReadFile>> open_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path);
+
+}  // namespace milepost

@@ -1,0 +1,118 @@
+#include "milepost/io/uring.h"
+
+#include "milepost/io/posix_store.h"
+#include "milepost/io/signal_guard.h"
+
+#include <boost/asio/basic_random_access_file.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <liburing.h>
+
+#include <cerrno>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace milepost {
+namespace {
+
+namespace asio = boost::asio;
+
+using File = asio::basic_random_access_file<asio::io_context::executor_type>;
+
+}  // namespace
+
+struct Uring::State {
+  asio::io_context context{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+  std::thread thread;
+};
+
+Uring::Uring(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Uring::~Uring() {
+  state_->work.reset();
+  state_->thread.join();
+}
+
+Result<std::unique_ptr<Uring>> Uring::create() {
+  try {
+    auto state = std::make_unique<State>();
+    const File ring_starts_here(state->context);  // throws where io_uring is forbidden
+    const BlockAllSignals inherited_by_the_thread;
+    state->thread = std::thread([context = &state->context] { context->run(); });
+    return std::unique_ptr<Uring>(new Uring(std::move(state)));
+  } catch (const std::exception& failure) {
+    return Error(ErrorCode::unavailable, std::string("io_uring: ") + failure.what());
+  }
+}
+
+struct UringFile::State {
+  State(asio::io_context& ring_context, int borrowed_fd) : context(ring_context), fd(borrowed_fd) {}
+
+  asio::io_context& context;
+  const int fd;
+  std::mutex mutex;
+  // Protected by mutex.
+  std::vector<std::unique_ptr<File>> lanes;
+  std::vector<File*> idle_lanes;
+
+  File& take_lane() {
+    const std::lock_guard lock(mutex);
+    if (idle_lanes.empty()) {
+      auto lane = std::make_unique<File>(context);
+      lane->assign(fd);
+      lanes.push_back(std::move(lane));
+      idle_lanes.reserve(lanes.size());
+      return *lanes.back();
+    }
+    File* const lane = idle_lanes.back();
+    idle_lanes.pop_back();
+    return *lane;
+  }
+
+  // What Asio calls when the operation on `lane` is over.
+  auto completion(File& lane, Handler handler) {
+    return [this, &lane, handler = std::move(handler)](const boost::system::error_code& error, std::size_t bytes) {
+      {
+        const std::lock_guard lock(mutex);
+        idle_lanes.push_back(&lane);
+      }
+      const bool at_end = error == asio::error::eof;  // Asio's word for a read of 0 bytes
+      handler(error && !at_end ? -std::int64_t{error.value()} : static_cast<std::int64_t>(bytes));
+    };
+  }
+};
+
+UringFile::UringFile(Uring& uring, int fd) : state_(std::make_unique<State>(uring.state_->context, fd)) {}
+
+UringFile::~UringFile() {
+  for (const auto& lane : state_->lanes) {
+    boost::system::error_code ignored;
+    lane->release(ignored);
+  }
+}
+
+void UringFile::write_some(std::uint64_t offset, const std::byte* data, std::size_t bytes, Handler handler) {
+  File& lane = state_->take_lane();
+  lane.async_write_some_at(offset, asio::buffer(data, bytes), state_->completion(lane, std::move(handler)));
+}
+
+void UringFile::read_some(std::uint64_t offset, std::byte* into, std::size_t bytes, Handler handler) {
+  File& lane = state_->take_lane();
+  lane.async_read_some_at(offset, asio::buffer(into, bytes), state_->completion(lane, std::move(handler)));
+}
+
+IoBackend available_io_backend() {
+  static const bool allowed = [] {
+    io_uring ring;
+    if (::io_uring_queue_init(8, &ring, 0) != 0) return false;
+    ::io_uring_queue_exit(&ring);
+    return true;
+  }();
+  return allowed ? IoBackend::io_uring : IoBackend::threads;
+}
+
+}  // namespace milepost

@@ -1,0 +1,39 @@
+// The threads that do milepost's background computing: copies, coding, digests.
+//
+// A pool of its own and not oneTBB's, because a TBB arena that only background work enters gets one
+// thread fewer than the machine has (the missing one is the caller's, which here returns to
+// training), which on small machines halves the coding speed, and because raising TBB's global limit
+// would change the training loop's own parallelism behind its back.
+//
+// Tasks must not throw and must not wait for later tasks. All methods may be called from any thread.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+namespace milepost {
+
+class WorkerPool {
+ public:
+  // `nice` lowers the threads' priority against the training loop's threads (0 to 19; see nice(2)).
+  WorkerPool(int threads, int nice);
+  ~WorkerPool();  // runs what was posted, then joins
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  int size() const { return size_; }
+
+  // Runs a task later, in the order of posting.
+  void post(std::function<void()> task);
+
+  // Runs fn(0) ... fn(n - 1), the calling thread taking part, and returns when all are done.
+  void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn);
+
+ private:
+  struct State;
+  int size_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace milepost

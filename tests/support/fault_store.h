@@ -1,0 +1,89 @@
+// Any store, with failures on demand, and a log of what was asked of it.
+//
+// Operations are numbered from 0 in the order in which they begin, over all files and directories,
+// so that a test can fail the Nth of them for every N until none is left. All methods may be
+// called from several threads.
+#pragma once
+
+#include "milepost/io/store.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace milepost::testing {
+
+enum class Operation {
+  create_file,
+  open_file,
+  write,
+  read,
+  truncate,
+  sync,
+  close,
+  make_directory,
+  sync_directory,
+  rename,
+  remove_file,
+  remove_directory,
+  list,
+  stat,
+  lock,
+};
+
+std::string_view to_string(Operation operation);
+
+struct Fault {
+  int system_errno = 5;                    // EIO
+  std::uint64_t after = 0;                 // matching operations that still succeed
+  bool forever = false;                    // also every matching operation after the first failure
+  std::vector<Operation> operations = {};  // only these; empty: any
+  std::string path_contains = {};          // only paths with this in them (a rename's: where it leads)
+  bool takes_effect = false;               // the operation is carried out, and yet reported as failed
+};
+
+struct LoggedOperation {
+  Operation operation;
+  std::string path;
+  bool failed_on_purpose = false;
+};
+
+class FaultStore final : public Store {
+ public:
+  explicit FaultStore(std::shared_ptr<Store> inner);
+  ~FaultStore() override;
+
+  // Replaces the plan; counting of `after` starts here.
+  void inject(Fault fault);
+  void heal();  // nothing fails from here on
+
+  std::uint64_t operations() const;    // begun so far
+  std::uint64_t faults_fired() const;  // failed on purpose so far
+  std::vector<LoggedOperation> log() const;
+  // Broken rules: a file whose sync failed was synced again; a file was used after it was closed.
+  std::vector<std::string> violations() const;
+
+  std::string description() const override;
+  Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override;
+  Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override;
+  Result<void> make_directory(const std::string& path) override;
+  Result<void> sync_directory(const std::string& path) override;
+  Result<void> rename_no_replace(const std::string& from, const std::string& to) override;
+  Result<void> remove_file(const std::string& path) override;
+  Result<void> remove_directory(const std::string& path) override;
+  Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) override;
+  Result<EntryInfo> stat(const std::string& path) override;
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path) override;
+
+ private:
+  struct State;
+  class FaultWriteFile;
+  class FaultReadFile;
+
+  const std::shared_ptr<Store> inner_;
+  const std::shared_ptr<State> state_;  // shared with the files
+};
+
+}  // namespace milepost::testing
