@@ -41,22 +41,22 @@ struct StoredLeaf {
 struct Stream {
   std::uint32_t rank = 0;
   std::uint64_t raw_bytes = 0;
-  std::string data_file;              // a name beside the manifest, no path
+  std::string data_file;  // a name beside the manifest, no path
   std::uint64_t data_file_bytes = 0;
-  std::uint64_t data_offset = 0;      // where chunks begin: behind the safetensors header, if any
+  std::uint64_t data_offset = 0;  // where chunks begin: behind the safetensors header, if any
   std::string table_file;
   std::uint64_t chunk_count = 0;
-  Digest table_digest;                // of the whole table file
+  Digest table_digest;  // of the whole table file
   bool operator==(const Stream&) const = default;
 };
 
 struct Manifest {
   std::int64_t step = 0;
   std::string item;
-  std::string attempt;              // the uuid of the attempt that wrote it
-  std::string codec;                // as asked for, Codec::to_string
-  Tree tree;                        // stored leaves are abstract tensors; other leaves hold their value
-  std::vector<StoredLeaf> leaves;   // of the tree's abstract tensors, in the order of for_each_leaf
+  std::string attempt;             // the uuid of the attempt that wrote it
+  std::string codec;               // as asked for, Codec::to_string
+  Tree tree;                       // stored leaves are abstract tensors; other leaves hold their value
+  std::vector<StoredLeaf> leaves;  // of the tree's abstract tensors, in the order of for_each_leaf
   std::vector<Stream> streams;
 };
 

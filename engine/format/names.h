@@ -3,6 +3,7 @@
 
 #include "milepost/io/error.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@ namespace milepost {
 inline constexpr std::string_view root_record_name = "milepost.json";
 inline constexpr std::string_view step_record_name = "step.json";
 inline constexpr std::string_view manifest_name = "manifest.json";
+inline constexpr std::size_t name_bytes_max = 255;
+inline constexpr std::size_t uuid_bytes = 36;
 
 // invalid_argument unless a name is 1 to 255 bytes of UTF-8 without '/', control characters or a
 // leading '.', and not reserved (step.json).
@@ -35,7 +38,13 @@ bool is_trash_directory_name(std::string_view name);
 std::string data_file_name(std::uint32_t rank, bool safetensors);
 std::string table_file_name(std::uint32_t rank);
 
+// Whether a name that was read from a file can be that of a file in the same directory: 1 to 255
+// bytes of UTF-8 without '/', control characters or a leading '.'.
+bool is_file_name(std::string_view name);
+
 // A random (version 4) uuid, 36 characters.
 std::string make_uuid();
+// 36 characters: lower-case hexadecimal digits and dashes where a uuid has them.
+bool is_uuid(std::string_view text);
 
 }  // namespace milepost

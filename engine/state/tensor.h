@@ -11,6 +11,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace milepost {
@@ -19,12 +21,16 @@ namespace milepost {
 using Shape = std::vector<std::int64_t>;
 // Distance between neighbours in each dimension, in elements; may be zero or negative.
 using Strides = std::vector<std::int64_t>;
+// Dimensions of a tensor at most.
+inline constexpr std::size_t tensor_rank_max = 64;
 
 // "[2, 3]"
 std::string to_string(const Shape& shape);
-// Number of elements, or nothing if an extent is negative or the product exceeds 2^62.
+// Number of elements, or nothing if an extent is negative or the product exceeds 2^62; extents of zero
+// are left out of that product, so that the strides of a valid shape never overflow.
 std::optional<std::int64_t> element_count(const Shape& shape);
-// Bytes of a packed tensor, or nothing if the shape is invalid or the bits are not whole bytes.
+// Bytes of a packed tensor, or nothing if the shape is invalid, the bits are not whole bytes, or the
+// bytes exceed 2^62.
 std::optional<std::uint64_t> packed_bytes(DType dtype, const Shape& shape);
 // Row-major strides of a shape.
 Strides contiguous_strides(const Shape& shape);
@@ -39,8 +45,7 @@ class Tensor {
   static Tensor view(void* data, DType dtype, Shape shape, Strides strides = {});
   // The same, never written to: restoring into it is an error.
   static Tensor view(const void* data, DType dtype, Shape shape, Strides strides = {});
-  template <class T>
-  static Tensor of(T* data, Shape shape, Strides strides = {}) {
+  template <class T> static Tensor of(T* data, Shape shape, Strides strides = {}) {
     return view(data, DTypeOf<std::remove_const_t<T>>::value, std::move(shape), std::move(strides));
   }
   // Keeps `owner` alive as long as the tensor, and copies of it, live.

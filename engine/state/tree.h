@@ -27,7 +27,8 @@ class Tree {
   using List = std::vector<Tree>;
   using Map = std::map<std::string, Tree, std::less<>>;
   using Bytes = std::vector<std::byte>;
-  using Value = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, Tensor, List, Map>;
+  using Value =
+      std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Bytes, Tensor, List, Map>;
 
   Tree() : value_(nullptr) {}  // null
   Tree(std::nullptr_t) : value_(nullptr) {}
@@ -71,6 +72,7 @@ std::string join_path(std::string_view path, std::string_view key);
 std::string join_path(std::string_view path, std::size_t index);
 
 // Calls fn(path, leaf) for every leaf, maps in key order, lists in order: the leaf order of the formats.
+// What lies deeper than tree_depth_max, which check_tree refuses, is not visited.
 void for_each_leaf(const Tree& tree, const std::function<void(const std::string& path, const Tree& leaf)>& fn);
 void for_each_leaf(Tree& tree, const std::function<void(const std::string& path, Tree& leaf)>& fn);
 
@@ -81,7 +83,8 @@ Result<void> check_tree(const Tree& tree);
 bool is_valid_utf8(std::string_view text);
 
 // Whether a path matches a pattern: '*' any run of characters except '/', '**' any run, '?' one
-// character except '/'. A pattern without wildcards also matches everything below it.
+// character except '/'. A pattern without wildcards also matches everything below it, and so an empty
+// one matches every path. Takes at most about the product of the two lengths, whatever the pattern.
 bool path_matches(std::string_view pattern, std::string_view path);
 
 }  // namespace milepost

@@ -1,0 +1,132 @@
+#include "milepost/engine/format/names.h"
+
+#include "milepost/engine/state/tree.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <random>
+
+namespace milepost {
+namespace {
+
+constexpr std::string_view attempt_prefix = ".tmp-";
+constexpr std::string_view trash_prefix = ".trash-";
+constexpr std::size_t step_digits_max = 19;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// What is wrong with a name, or null.
+const char* fault_of_name(std::string_view name) {
+  if (name.empty()) return "a name must not be empty";
+  if (name.size() > name_bytes_max) return "a name must not be longer than 255 bytes";
+  if (name.front() == '.') return "a name must not begin with a '.'";
+  for (const char c : name) {
+    if (c == '/') return "a name must not contain a '/'";
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return "a name must not contain control characters";
+  }
+  if (!is_valid_utf8(name)) return "a name must be UTF-8";
+  return nullptr;
+}
+
+std::optional<std::int64_t> parse_step(std::string_view digits) {
+  if (digits.empty() || digits.size() > step_digits_max || !std::all_of(digits.begin(), digits.end(), is_digit)) {
+    return std::nullopt;
+  }
+  if (digits.size() > 1 && digits[0] == '0') return std::nullopt;
+  std::int64_t step = 0;
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), step).ec != std::errc()) return std::nullopt;
+  return step;
+}
+
+// <prefix><step>-<uuid>
+bool is_step_and_uuid(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return false;
+  name.remove_prefix(prefix.size());
+  const std::size_t dash = name.find('-');
+  return dash != std::string_view::npos && parse_step(name.substr(0, dash)) && is_uuid(name.substr(dash + 1));
+}
+
+std::string step_and_uuid(std::string_view prefix, std::int64_t step, std::string_view uuid) {
+  return std::string(prefix) + std::to_string(step) + "-" + std::string(uuid);
+}
+
+}  // namespace
+
+Result<void> check_item_name(std::string_view name) {
+  if (const char* fault = fault_of_name(name)) return Error(ErrorCode::invalid_argument, fault);
+  if (name == step_record_name) return Error(ErrorCode::invalid_argument, "the name step.json is reserved");
+  return {};
+}
+
+Result<void> check_step_prefix(std::string_view prefix) {
+  if (prefix.empty()) return {};
+  if (const char* fault = fault_of_name(prefix)) return Error(ErrorCode::invalid_argument, fault);
+  if (prefix.size() > name_bytes_max - step_digits_max) {
+    return Error(ErrorCode::invalid_argument, "a step prefix must not be longer than 236 bytes");
+  }
+  if (is_digit(prefix.back())) return Error(ErrorCode::invalid_argument, "a step prefix must not end in a digit");
+  return {};
+}
+
+std::string step_directory_name(std::string_view prefix, std::int64_t step) {
+  return std::string(prefix) + std::to_string(step);
+}
+
+std::optional<std::int64_t> parse_step_directory_name(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  return parse_step(name.substr(prefix.size()));
+}
+
+std::string attempt_directory_name(std::int64_t step, std::string_view uuid) {
+  return step_and_uuid(attempt_prefix, step, uuid);
+}
+
+bool is_attempt_directory_name(std::string_view name) { return is_step_and_uuid(attempt_prefix, name); }
+
+std::string trash_directory_name(std::int64_t step, std::string_view uuid) {
+  return step_and_uuid(trash_prefix, step, uuid);
+}
+
+bool is_trash_directory_name(std::string_view name) { return is_step_and_uuid(trash_prefix, name); }
+
+std::string data_file_name(std::uint32_t rank, bool safetensors) {
+  return "data-" + std::to_string(rank) + (safetensors ? ".safetensors" : ".bin");
+}
+
+std::string table_file_name(std::uint32_t rank) { return "chunks-" + std::to_string(rank) + ".bin"; }
+
+bool is_file_name(std::string_view name) { return fault_of_name(name) == nullptr; }
+
+bool is_uuid(std::string_view text) {
+  if (text.size() != uuid_bytes) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash ? text[i] != '-' : !is_digit(text[i]) && !(text[i] >= 'a' && text[i] <= 'f')) return false;
+  }
+  return true;
+}
+
+std::string make_uuid() {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::array<unsigned char, 16> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    // Containers may forbid the call; the library has other sources.
+    std::random_device device;
+    for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(device());
+  }
+  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);  // version 4
+  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);  // variant of RFC 4122
+  std::string uuid;
+  uuid.reserve(uuid_bytes);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) uuid += '-';
+    uuid += digits[bytes[i] >> 4];
+    uuid += digits[bytes[i] & 15];
+  }
+  return uuid;
+}
+
+}  // namespace milepost

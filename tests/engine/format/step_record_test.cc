@@ -1,0 +1,187 @@
+#include "milepost/engine/format/step_record.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace milepost {
+namespace {
+
+using testing::HasSubstr;
+constexpr const char* uuid = "01234567-89ab-4cde-8f01-23456789abcd";
+
+StepRecord example() {
+  StepRecord record;
+  record.step = 42;
+  record.attempt = uuid;
+  record.world_size = 2;
+  record.init_unix_ns = 1'700'000'000'000'000'000;
+  record.commit_unix_ns = 1'700'000'001'000'000'000;
+  record.metrics = {{"loss", 0.1}, {"\"odd\"\n", -0.0}};
+  record.custom_metadata_json = R"({"git":"abc","lr":[1.50,1e-3]})";
+  record.items = {{"model", 10, Digest::of("m"), 3, 100, 90}, {"optimizer", 11, Digest::of("o"), 0, 0, 0}};
+  return record;
+}
+
+// A record with that text behind its first line, and a digest that matches.
+std::string sealed(const std::string& body) { return "{\"xxh3_128\":\"" + Digest::of(body).hex() + "\",\n" + body; }
+std::string body_of(const std::string& text) { return text.substr(text.find('\n') + 1); }
+
+TEST(StepRecord, RoundTrips) {
+  const StepRecord record = example();
+  const auto decoded = decode_step_record(encode_step_record(record));
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(*decoded, record);
+  EXPECT_TRUE(std::signbit(decoded->metrics.at("\"odd\"\n")));
+}
+
+TEST(StepRecord, EveryDoubleSurvivesAsAMetric) {
+  const auto round_trips = [](double value) {
+    StepRecord record = example();
+    record.metrics = {{"m", value}};
+    const auto decoded = decode_step_record(encode_step_record(record));
+    if (decoded.has_error()) return false;
+    const double back = decoded->metrics.at("m");
+    return std::isnan(value) ? std::isnan(back)
+                             : std::bit_cast<std::uint64_t>(back) == std::bit_cast<std::uint64_t>(value);
+  };
+  using Limits = std::numeric_limits<double>;
+  for (const double value :
+       {0.0, -0.0, 1.0, 1e100, Limits::max(), Limits::lowest(), Limits::min(), Limits::denorm_min(), Limits::infinity(),
+        -Limits::infinity(), Limits::quiet_NaN(), -Limits::quiet_NaN()}) {
+    EXPECT_TRUE(round_trips(value)) << value;
+  }
+  EXPECT_TRUE(rc::check([&] { RC_ASSERT(round_trips(std::bit_cast<double>(*rc::gen::arbitrary<std::uint64_t>()))); }));
+}
+
+TEST(StepRecord, AnyDamageIsFound) {
+  const std::string text = encode_step_record(example());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string flipped = text;
+      flipped[i] = static_cast<char>(flipped[i] ^ (1 << bit));
+      EXPECT_TRUE(decode_step_record(flipped).has_error()) << i;
+    }
+    EXPECT_TRUE(decode_step_record(text.substr(0, i)).has_error()) << i;
+    EXPECT_TRUE(decode_step_record(std::string(text).erase(i, 1)).has_error()) << i;
+  }
+  EXPECT_TRUE(decode_step_record(text + "\n").has_error());
+}
+
+TEST(StepRecord, EachFaultBehindAMatchingDigestIsNamed) {
+  const struct {
+    const char* from;
+    const char* to;
+    const char* fragment;
+  } table[] = {
+      {"\"step\":42", "\"step\":-42", "step record: step: expected an integer"},
+      {"\"step\":42", "\"step\":4.2e1", "found 4.2e1"},
+      {"\"step\":42", "\"step\":42,\"xxh3_128\":\"\"", "duplicate key \"xxh3_128\""},
+      {"\"step\":42", "\"step\":42,\"extra\":{}", "unknown field \"extra\""},
+      {"\"world_size\":2", "\"world_size\":0", "world_size: expected at least 1"},
+      {"\"world_size\":2", "\"world_size\":4294967296", "world_size: expected an integer"},
+      {"\"world_size\":2,\n", "", "no field \"world_size\""},
+      {"\"init_unix_ns\":1700000000000000000", "\"init_unix_ns\":9223372036854775808",
+       "init_unix_ns: expected an integer"},
+      {"01234567", "0123456x", "attempt: not a uuid"},
+      {"\"0.1\"", "0.1", "metrics: loss: expected a number in quotes, found 0.1"},
+      {"\"0.1\"", "\"0.10\"", "metrics: loss"},
+      {"\"0.1\"", "\"1e999\"", "metrics: loss"},
+      {"\"0.1\"", "\"NAN\"", "metrics: loss"},
+      {"\"0.1\"", "\" 1\"", "metrics: loss"},
+      {"\"0.1\"", "\"\"", "metrics: loss"},
+      {"\"loss\"", "\"\"", "metrics: a name that is empty"},
+      {"\"loss\"", "\"loss\":\"1\",\"loss\"", "duplicate key \"loss\""},
+      {"\"model\"", "\"../model\"", "items[0]: name: a name must not begin with a '.'"},
+      {"\"model\"", "\"zebra\"", "items: their names do not ascend"},
+      {"\"model\"", "\"optimizer\"", "items: their names do not ascend"},
+      {"\"manifest_bytes\":10", "\"manifest_bytes\":1073741825",
+       "items[0]: manifest_bytes: expected an integer from 0 to 1073741824"},
+      {"\"leaf_count\":3", "\"leaf_count\":3,\"x\":0", "items[0]: unknown field \"x\""},
+      {"[1.50,1e-3]", "[1.50,1e-3", "malformed JSON"},
+      {"[1.50,1e-3]", "{\"a\":0,\"a\":0}", "duplicate key \"a\""},
+      {"\"items\":[", "\"items\":[5,", "items[0]: expected an object, found 5"},
+  };
+  const std::string body = body_of(encode_step_record(example()));
+  for (const auto& [from, to, fragment] : table) {
+    std::string changed = body;
+    ASSERT_NE(changed.find(from), std::string::npos) << from;
+    changed.replace(changed.find(from), std::string_view(from).size(), to);
+    const auto decoded = decode_step_record(sealed(changed));
+    ASSERT_TRUE(decoded.has_error()) << fragment;
+    EXPECT_EQ(decoded.error().code(), ErrorCode::corruption);
+    EXPECT_THAT(decoded.error().to_string(), HasSubstr(fragment));
+  }
+  EXPECT_TRUE(decode_step_record(sealed(body)).has_value());
+}
+
+TEST(StepRecord, TextsThatAreNoRecord) {
+  for (const std::string& text :
+       {std::string(), std::string("{}"), body_of(encode_step_record(example())), std::string(200, ' ')}) {
+    EXPECT_THAT(decode_step_record(text).error().to_string(), HasSubstr("its first line is no digest"));
+  }
+  EXPECT_THAT(decode_step_record(sealed("")).error().to_string(), HasSubstr("malformed JSON"));
+  EXPECT_THAT(decode_step_record(sealed(std::string(step_record_bytes_max, ' '))).error().to_string(),
+              HasSubstr("larger than 16 MiB"));
+  std::string newer = body_of(encode_step_record(example()));
+  newer.replace(newer.find("\"major\":1"), 9, "\"major\":3");
+  EXPECT_EQ(decode_step_record(sealed(newer)).error().code(), ErrorCode::failed_precondition);
+}
+
+TEST(RootRecord, RoundTripsAndFindsDamage) {
+  const RootRecord record{uuid, 1'700'000'000'000'000'000, R"({"run":"a/b","x":[]})"};
+  const std::string text = encode_root_record(record);
+  const auto decoded = decode_root_record(text);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(*decoded, record);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::string flipped = text;
+    flipped[i] = static_cast<char>(flipped[i] ^ 1);
+    EXPECT_TRUE(decode_root_record(flipped).has_error()) << i;
+  }
+  EXPECT_TRUE(decode_root_record(encode_step_record(example())).has_error());
+}
+
+TEST(CustomMetadata, ComesBackCompact) {
+  const auto compact = compact_custom_metadata(" { \"b\" : 1.50, \"a\":[ null ] } ");
+  ASSERT_TRUE(compact.has_value());
+  EXPECT_EQ(*compact, R"({"b":1.50,"a":[null]})");
+  EXPECT_EQ(*compact_custom_metadata(*compact), *compact);
+  std::string deep = std::string(32, '[') + std::string(32, ']');
+  EXPECT_TRUE(compact_custom_metadata(deep).has_value());
+  const std::string large = "\"" + std::string(std::size_t{4} << 20, 'x') + "\"";
+  for (const std::string& json :
+       {large, std::string(), std::string("{"), std::string("1,\"step\":7"), std::string("{\"a\":1,\"a\":2}"),
+        std::string("\"\xFF\""), std::string("nan"), "[" + deep + "]"}) {
+    const auto refused = compact_custom_metadata(json);
+    ASSERT_TRUE(refused.has_error()) << json;
+    EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument);
+  }
+}
+
+TEST(Metrics, NeedNames) {
+  EXPECT_TRUE(check_metrics({{"loss", 1.0}}).has_value());
+  EXPECT_TRUE(check_metrics({{"", 1.0}}).has_error());
+  EXPECT_TRUE(check_metrics({{"\xFF", 1.0}}).has_error());
+  EXPECT_TRUE(check_metrics({{std::string(1025, 'x'), 1.0}}).has_error());
+  Metrics most;
+  // The longest names, of characters that JSON escapes: what passes the checks can be read again.
+  for (int i = 0; i < 1000; ++i) most[std::string(1020, '\x01') + std::to_string(1000 + i)] = -1.2345678901234567e-300;
+  ASSERT_TRUE(check_metrics(most).has_value());
+  StepRecord record = example();
+  record.metrics = most;
+  record.custom_metadata_json = "\"" + std::string((std::size_t{4} << 20) - 2, 'x') + "\"";
+  ASSERT_TRUE(compact_custom_metadata(record.custom_metadata_json).has_value());
+  const auto decoded = decode_step_record(encode_step_record(record));
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(*decoded, record);
+  most["one more"] = 0;
+  EXPECT_TRUE(check_metrics(most).has_error());
+}
+
+}  // namespace
+}  // namespace milepost
