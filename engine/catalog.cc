@@ -1,0 +1,45 @@
+#include "milepost/engine/catalog.h"
+
+#include "milepost/engine/format/names.h"
+#include "milepost/io/try.h"
+
+#include <algorithm>
+
+namespace milepost {
+
+Result<std::vector<std::int64_t>> list_steps(Store& store, std::string_view step_prefix) {
+  MILEPOST_ASSIGN(const auto entries, store.list_directory(""));
+  std::vector<std::int64_t> steps;
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.type != EntryType::directory) continue;
+    const auto step = parse_step_directory_name(step_prefix, entry.name);
+    if (!step) continue;
+    const auto record = store.stat(entry.name + '/' + std::string(step_record_name));
+    if (record.has_error()) {
+      if (record.error().code() == ErrorCode::not_found) continue;
+      return record.error();
+    }
+    if (record->type == EntryType::file) steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+Result<StepRecord> read_step_record(Store& store, const std::string& directory) {
+  const std::string path = directory + '/' + std::string(step_record_name);
+  auto bytes = read_file(store, path, step_record_bytes_max);
+  if (bytes.has_error()) {
+    if (bytes.error().code() != ErrorCode::not_found) return bytes.error();
+    const auto info = store.stat(directory);
+    if (info.has_error() && info.error().code() == ErrorCode::not_found) {
+      return Error(ErrorCode::not_found, directory + ": no such step in " + store.description());
+    }
+    return Error(ErrorCode::not_found,
+                 directory + ": not a committed step: it has no " + std::string(step_record_name));
+  }
+  auto record = decode_step_record({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+  if (record.has_error()) return record.error().within(path);
+  return record;
+}
+
+}  // namespace milepost

@@ -1,0 +1,94 @@
+// CheckpointManager: saves steps of a training run asynchronously, keeps those worth keeping, and
+// brings any of them back.
+//
+//   auto manager = milepost::CheckpointManager::open("/ckpts", {.max_to_keep = 3}).value();
+//   manager.save(step, {{"state", state}}).value();   // returns when the state is frozen
+//   ...
+//   manager.wait_until_finished().value();
+//
+// Three events of a save can be waited for, and are never mixed up:
+//   captured    the caller may change its buffers
+//   durable     every byte is on stable storage
+//   committed   readers see the step, and old steps have been removed
+#pragma once
+
+#include "milepost/engine/catalog.h"
+#include "milepost/engine/checkpoint_manager_options.h"
+#include "milepost/engine/items.h"
+#include "milepost/engine/progress.h"
+#include "milepost/engine/restore/restore.h"
+#include "milepost/engine/save/save_options.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace milepost {
+
+// All methods may be called from several threads at once. A handle: movable, not copyable.
+class CheckpointManager {
+ public:
+  // invalid_argument names the option. not_found (no directory, and create is off), io,
+  // failed_precondition (something else's directory: a milepost.json of a newer version).
+  static Result<CheckpointManager> open(const std::string& directory, CheckpointManagerOptions options = {});
+  CheckpointManager(CheckpointManager&&) noexcept;
+  CheckpointManager& operator=(CheckpointManager&&) noexcept;
+  // As close(), but nobody hears of an error: close() first.
+  ~CheckpointManager();
+
+  // Freezes the items and schedules their save; true: scheduled; false: should_save(step) is false.
+  // Waits for the save in flight first, and returns its error if nobody has seen it yet (then this
+  // step is not saved; call again). invalid_argument names the item and leaf; already_exists.
+  // Trees are copied (structure only); the tensors' memory must live until the save is captured.
+  Result<bool> save(std::int64_t step, Items items, SaveOptions options = {});
+
+  // Returns when no part of the state is needed any more by the save in flight, and helps to get
+  // there. Legal in every mode, at any time; instant when there is nothing to wait for.
+  void fence();
+  // The same for the memory [data, data + bytes).
+  void fence(const void* data, std::size_t bytes);
+
+  // Waits for an event of the save in flight; true: it happened (or nothing is in flight); false:
+  // not within the timeout. The save's error, if it failed.
+  Result<bool> wait_until(SaveEvent event, std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+  // Until the save in flight is committed and old steps are gone. Every waiter gets its error.
+  Result<void> wait_until_finished();
+  // The error of the last save, without waiting.
+  Result<void> check_for_errors();
+  bool is_saving_in_progress() const;
+  Progress save_progress() const;
+  // Of the last save that finished; none before.
+  std::optional<SaveReport> last_save() const;
+
+  // Maps and touches the staging memory that saving these trees takes, so that the first save stalls
+  // no longer than later ones.
+  Result<void> warm_up(const Items& items);
+
+  // Ascending; includes the step in flight. `read` lists the directory again.
+  Result<std::vector<std::int64_t>> all_steps(bool read = false);
+  // None if there is none.
+  std::optional<std::int64_t> latest_step() const;
+  bool should_save(std::int64_t step) const;
+
+  // None: the latest step. not_found, naming step or item; corruption, naming file, offset and leaf.
+  // Waits for a save of that step in flight.
+  Result<Restored> restore(std::optional<std::int64_t> step = std::nullopt, RestoreOptions options = {});
+  // In place, from the only item of the latest step, or the named one; the step it was, none if there is no step.
+  Result<std::optional<std::int64_t>> restore_latest(Tree& target, std::string_view item = {});
+  // For reading parts: manifests, single leaves, verification.
+  Result<StepReader> open_step(std::int64_t step);
+
+  // Waits for the save in flight, and returns its error; saving is over then, reading goes on.
+  Result<void> close();
+
+ private:
+  class Impl;
+  explicit CheckpointManager(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace milepost

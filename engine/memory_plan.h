@@ -1,0 +1,18 @@
+// How the bound on memory is divided between staging, coding and the workers.
+#pragma once
+
+#include "milepost/engine/checkpoint_manager_options.h"
+#include "milepost/io/buffer_pool.h"
+
+namespace milepost {
+
+// Fewer workers than asked for if they would not fit.
+struct MemoryPlan {
+  explicit MemoryPlan(const CheckpointManagerOptions& options);
+
+  int workers = 1;
+  BufferPoolOptions staging;  // blocks of chunk_bytes_max
+  BufferPoolOptions coding;   // blocks of coding_block_bytes(), enough that no two workers wait for each other
+};
+
+}  // namespace milepost

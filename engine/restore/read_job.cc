@@ -1,0 +1,180 @@
+#include "milepost/engine/restore/read_job.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <optional>
+#include <utility>
+
+namespace milepost {
+namespace {
+
+// Reads in flight at once, of up to 4 MiB each: past the knee of every disk measured.
+constexpr std::size_t read_depth_max = 8;
+
+std::uint64_t aligned(std::uint64_t bytes) { return (bytes + io_alignment - 1) / io_alignment * io_alignment; }
+
+// A decoder and the memory that raw bytes go through when they are wanted in pieces.
+struct Coder {
+  ChunkDecoder decoder;
+  std::vector<std::byte> scratch;
+};
+
+class ReadJob {
+ public:
+  ReadJob(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
+          const ChunkErrorFn& on_error)
+      : context_(context), item_(item), plan_(plan), progress_(progress), on_error_(on_error) {}
+
+  void run() {
+    for (const ChunkRead& read : plan_.reads) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return in_flight_ < read_depth_max; });
+        if (stopped_) break;
+        ++in_flight_;
+      }
+      auto lease = context_.staging->acquire();
+      if (lease.has_error()) {
+        finish(read, lease.error());
+        leave();
+        break;
+      }
+      start(read, std::move(lease).value());
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return in_flight_ == 0 && completing_ == 0; });
+  }
+
+ private:
+  void start(const ChunkRead& read, BufferLease lease) {
+    const Chunk& chunk = item_.chunks[read.stream][read.chunk];
+    // Aligned reads go past the page cache, and bring the padding along, which is checked too.
+    const bool direct = chunk.file_offset % io_alignment == 0;
+    const std::size_t bytes = direct ? aligned(chunk.stored_bytes) : chunk.stored_bytes;
+    auto block = std::make_shared<BufferLease>(std::move(lease));
+    {
+      const std::lock_guard lock(mutex_);
+      ++completing_;
+    }
+    item_.files[read.stream]->read_at(
+        chunk.file_offset, {block->data(), bytes}, [this, &read, block](Result<std::size_t> result) {
+          context_.workers->post([this, &read, block, result = std::move(result)] {
+            finish(read, result.has_error() ? Result<void>(result.error()) : process(read, *block, *result));
+            block->release();
+            leave();
+          });
+          // Only now is this thread done with the workers, which may go after run().
+          const std::lock_guard lock(mutex_);
+          --completing_;
+          changed_.notify_all();
+        });
+  }
+
+  Result<void> process(const ChunkRead& read, const BufferLease& block, std::size_t bytes) {
+    const Chunk& chunk = item_.chunks[read.stream][read.chunk];
+    if (bytes < chunk.stored_bytes) {
+      return Error(ErrorCode::corruption, "the file ends after " + std::to_string(bytes) + " of " +
+                                              std::to_string(chunk.stored_bytes) + " bytes");
+    }
+    // Files without a header pad each chunk with zeros.
+    const bool padded = item_.manifest.streams[read.stream].data_offset == 0;
+    if (padded && std::any_of(block.data() + chunk.stored_bytes, block.data() + bytes,
+                              [](std::byte b) { return b != std::byte{0}; })) {
+      return Error(ErrorCode::corruption, "the padding behind the chunk is not zero");
+    }
+    const std::span<std::byte> stored(block.data(), chunk.stored_bytes);
+    const std::span<const std::uint32_t> parts(plan_.part_indices.data() + read.first_part, read.part_count);
+
+    std::unique_ptr<Coder> coder = take_coder();
+    // Straight into the caller's memory where the whole chunk goes to one place.
+    std::byte* destination = nullptr;
+    if (parts.size() == 1) {
+      const ReadPart& part = plan_.parts[parts[0]];
+      if (!part.box && part.begin <= chunk.raw_offset && chunk.raw_offset + chunk.raw_bytes <= part.end) {
+        destination = part.destination + (chunk.raw_offset - part.begin);
+      }
+    }
+    std::span<std::byte> raw(destination, chunk.raw_bytes);
+    if (!destination) {
+      if (chunk.encoding == ChunkEncoding::raw) {
+        raw = stored;
+      } else {
+        coder->scratch.resize(chunk_bytes_max);
+        raw = {coder->scratch.data(), chunk.raw_bytes};
+      }
+    }
+    auto decoded =
+        coder->decoder.decode(chunk.encoding, chunk.kind, stored, chunk.stored_digest, raw, chunk.raw_digest);
+    if (decoded.has_value() && !destination) {
+      for (const std::uint32_t part : parts) plan_.parts[part].take(raw, chunk.raw_offset);
+    }
+    put_coder(std::move(coder));
+    if (decoded.has_value()) progress_.add(chunk.raw_bytes);
+    return decoded;
+  }
+
+  void finish(const ChunkRead& read, const Result<void>& result) {
+    if (result.has_error()) {
+      const Stream& stream = item_.manifest.streams[read.stream];
+      Error error = result.error();
+      error.within(item_.directory + "/" + stream.data_file + "@" +
+                   std::to_string(item_.chunks[read.stream][read.chunk].file_offset));
+      const std::lock_guard lock(error_mutex_);
+      if (!on_error_(read, std::move(error))) {
+        const std::lock_guard state_lock(mutex_);
+        stopped_ = true;
+      }
+    }
+  }
+
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    --in_flight_;
+    changed_.notify_all();
+  }
+
+  std::unique_ptr<Coder> take_coder() {
+    const std::lock_guard lock(mutex_);
+    if (coders_.empty()) return std::make_unique<Coder>();
+    auto coder = std::move(coders_.back());
+    coders_.pop_back();
+    return coder;
+  }
+
+  void put_coder(std::unique_ptr<Coder> coder) {
+    const std::lock_guard lock(mutex_);
+    coders_.push_back(std::move(coder));
+  }
+
+  const RestoreContext& context_;
+  const ItemFiles& item_;
+  const ReadPlan& plan_;
+  ReadProgress& progress_;
+  const ChunkErrorFn& on_error_;
+
+  std::mutex error_mutex_;  // serializes on_error_; taken before mutex_
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t in_flight_ = 0;   // until they are processed
+  std::size_t completing_ = 0;  // until they are handed to a worker
+  bool stopped_ = false;
+  std::vector<std::unique_ptr<Coder>> coders_;
+};
+
+}  // namespace
+
+void ReadProgress::add(std::uint64_t bytes) {
+  if (!fn_) return;
+  const std::lock_guard lock(mutex_);
+  bytes_done_ += bytes;
+  fn_({Phase::reading, bytes_done_, bytes_total_});
+}
+
+void read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
+                 const ChunkErrorFn& on_error) {
+  ReadJob(context, item, plan, progress, on_error).run();
+}
+
+}  // namespace milepost

@@ -1,0 +1,46 @@
+// Carries out a read plan: keeps a bounded number of chunk reads in flight, and checks, decodes and
+// scatters each chunk on a worker as it arrives.
+#pragma once
+
+#include "milepost/engine/restore/read_plan.h"
+#include "milepost/engine/restore/restore.h"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace milepost {
+
+// One item as it lies on disk, opened.
+struct ItemFiles {
+  std::string directory;  // relative to the root
+  Manifest manifest;
+  std::vector<std::string> paths;                // of manifest.leaves
+  std::vector<std::vector<Chunk>> chunks;        // of each stream
+  std::vector<std::unique_ptr<ReadFile>> files;  // of each stream
+};
+
+// Counts bytes and tells the user; shared by the jobs of one restore. Thread-safe.
+class ReadProgress {
+ public:
+  ReadProgress(ProgressFn fn, std::uint64_t bytes_total) : fn_(std::move(fn)), bytes_total_(bytes_total) {}
+  void add(std::uint64_t bytes);
+
+ private:
+  const ProgressFn fn_;
+  const std::uint64_t bytes_total_;
+  std::mutex mutex_;
+  std::uint64_t bytes_done_ = 0;
+};
+
+// What became of one bad chunk: called from workers, one call at a time; false: go no further.
+using ChunkErrorFn = std::function<bool(const ChunkRead&, Error)>;
+
+// Returns when all is done and nothing is in flight.
+void read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
+                 const ChunkErrorFn& on_error);
+
+}  // namespace milepost

@@ -1,0 +1,139 @@
+#include "milepost/engine/restore/read_plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace milepost {
+namespace {
+
+// The wanted box of a shard: its intersection with [start, start + extent) of the global tensor.
+struct Intersection {
+  Shape start;  // global
+  Shape extent;
+  bool empty = false;
+  bool whole_shard = true;
+};
+
+Intersection intersect(const Shard& shard, const Shape& start, const Shape& extent) {
+  Intersection result;
+  for (std::size_t d = 0; d < start.size(); ++d) {
+    const std::int64_t from = std::max(shard.start[d], start[d]);
+    const std::int64_t to = std::min(shard.start[d] + shard.extent[d], start[d] + extent[d]);
+    result.start.push_back(from);
+    result.extent.push_back(to - from);
+    result.empty = result.empty || to <= from;
+    result.whole_shard = result.whole_shard && to - from == shard.extent[d];
+  }
+  return result;
+}
+
+Shape minus(const Shape& a, const Shape& b) {
+  Shape difference(a.size());
+  for (std::size_t d = 0; d < a.size(); ++d) difference[d] = a[d] - b[d];
+  return difference;
+}
+
+ReadPart make_part(const StoredLeaf& leaf, const Shard& shard, const LeafTarget& target, const Intersection& wanted) {
+  ReadPart part;
+  part.leaf = static_cast<std::uint32_t>(target.leaf);
+  part.begin = shard.offset;
+  part.end = shard.offset + packed_bytes(leaf.dtype, shard.extent).value();
+  const Tensor& destination = target.destination;
+  if (wanted.whole_shard && wanted.extent == destination.shape() && destination.is_contiguous()) {
+    part.destination = destination.data();
+    return part;
+  }
+  part.box = std::make_unique<ReadPart::Box>(
+      ReadPart::Box{BoxRuns(shard.extent, minus(wanted.start, shard.start), wanted.extent),
+                    slice(destination, minus(wanted.start, target.start), wanted.extent),
+                    static_cast<std::uint64_t>(bits_of(leaf.dtype)) / 8});
+  return part;
+}
+
+// Appends the chunks that any of `parts` (ascending by begin, of one stream) touches.
+void add_reads(ReadPlan& plan, std::uint32_t stream, const std::vector<Chunk>& chunks,
+               const std::vector<std::uint32_t>& parts) {
+  // For each chunk, the parts that touch it: parts come in order, and a part touches a run of chunks.
+  std::vector<std::vector<std::uint32_t>> of_chunk(chunks.size());
+  for (const std::uint32_t index : parts) {
+    const ReadPart& part = plan.parts[index];
+    auto chunk = std::upper_bound(chunks.begin(), chunks.end(), part.begin,
+                                  [](std::uint64_t offset, const Chunk& c) { return offset < c.raw_offset; });
+    if (chunk != chunks.begin()) --chunk;
+    for (; chunk != chunks.end() && chunk->raw_offset < part.end; ++chunk) {
+      if (part.touches(chunk->raw_offset, chunk->raw_offset + chunk->raw_bytes)) {
+        of_chunk[chunk - chunks.begin()].push_back(index);
+      }
+    }
+  }
+  for (std::uint32_t i = 0; i < chunks.size(); ++i) {
+    if (of_chunk[i].empty()) continue;
+    plan.reads.push_back({stream, i, static_cast<std::uint32_t>(plan.part_indices.size()),
+                          static_cast<std::uint32_t>(of_chunk[i].size())});
+    plan.part_indices.insert(plan.part_indices.end(), of_chunk[i].begin(), of_chunk[i].end());
+    plan.raw_bytes += chunks[i].raw_bytes;
+  }
+}
+
+}  // namespace
+
+bool ReadPart::touches(std::uint64_t from, std::uint64_t to) const {
+  if (to <= begin || from >= end) return false;
+  if (!box) return true;
+  const std::uint64_t low = from > begin ? (from - begin) / box->width : 0;
+  const std::int64_t run = box->runs.first_ending_after(static_cast<std::int64_t>(low));
+  if (run == box->runs.count()) return false;
+  return begin + static_cast<std::uint64_t>(box->runs.offset(run)) * box->width < to;
+}
+
+void ReadPart::take(std::span<const std::byte> raw, std::uint64_t offset) const {
+  const std::uint64_t from = std::max(begin, offset);
+  const std::uint64_t to = std::min<std::uint64_t>(end, offset + raw.size());
+  if (!box) {
+    std::memcpy(destination + (from - begin), raw.data() + (from - offset), to - from);
+    return;
+  }
+  // In elements of the shard; chunks are cut between elements.
+  const auto width = static_cast<std::int64_t>(box->width);
+  const auto low = static_cast<std::int64_t>((from - begin) / box->width);
+  const auto high = static_cast<std::int64_t>((to - begin) / box->width);
+  const BoxRuns& runs = box->runs;
+  for (std::int64_t run = runs.first_ending_after(low); run < runs.count(); ++run) {
+    const std::int64_t run_begin = runs.offset(run);
+    if (run_begin >= high) break;
+    const std::int64_t first = std::max(run_begin, low);
+    const std::int64_t last = std::min(run_begin + runs.run_elements(), high);
+    scatter(raw.data() + (from - offset) + (first - low) * width, box->destination,
+            run * runs.run_elements() + (first - run_begin), last - first);
+  }
+}
+
+ReadPlan plan_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks,
+                    std::span<const LeafTarget> targets) {
+  ReadPlan plan;
+  std::vector<std::vector<std::uint32_t>> of_stream(chunks.size());
+  for (const LeafTarget& target : targets) {
+    const StoredLeaf& leaf = manifest.leaves[target.leaf];
+    for (const Shard& shard : leaf.shards) {
+      const Intersection wanted = intersect(shard, target.start, target.destination.shape());
+      if (wanted.empty) continue;
+      of_stream[shard.stream].push_back(static_cast<std::uint32_t>(plan.parts.size()));
+      plan.parts.push_back(make_part(leaf, shard, target, wanted));
+    }
+  }
+  for (std::uint32_t s = 0; s < of_stream.size(); ++s) add_reads(plan, s, chunks[s], of_stream[s]);
+  return plan;
+}
+
+ReadPlan plan_all_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks) {
+  ReadPlan plan;
+  for (std::uint32_t s = 0; s < manifest.streams.size(); ++s) {
+    for (std::uint32_t c = 0; c < chunks[s].size(); ++c) {
+      plan.reads.push_back({s, c, 0, 0});
+      plan.raw_bytes += chunks[s][c].raw_bytes;
+    }
+  }
+  return plan;
+}
+
+}  // namespace milepost

@@ -1,0 +1,108 @@
+// Reading a committed step back: everything, some leaves, a slice, into given buffers or fresh ones.
+// Every digest on the way is verified: step record, manifests, chunk tables, stored and raw chunks.
+#pragma once
+
+#include "milepost/engine/format/chunk_table.h"
+#include "milepost/engine/format/step_record.h"
+#include "milepost/engine/items.h"
+#include "milepost/engine/progress.h"
+#include "milepost/io/buffer_pool.h"
+#include "milepost/io/store.h"
+#include "milepost/io/worker_pool.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace milepost {
+
+// The part [start, start + extent) of one tensor.
+struct LeafSlice {
+  std::string path;
+  Shape start;
+  Shape extent;
+};
+
+struct RestoreItem {
+  std::string name;
+
+  // Where to: leaves of this tree say what is wanted. Tensors with memory are filled in place (any
+  // strides); abstract ones, and all leaves without a target, get fresh memory; scalars, strings and
+  // bytes are replaced. Paths, kinds, dtypes and shapes must match the checkpoint: every difference
+  // is listed. Without a target, the tree as saved.
+  std::optional<Tree> target = std::nullopt;
+
+  // Only leaves whose path matches one of these patterns (path_matches); empty: all. Containers on
+  // the way are kept. Of a target, the other leaves stay as they are.
+  std::vector<std::string> select = {};
+
+  // Of these leaves only a part is read; the tensor in the result (and in the target) has the part's shape.
+  std::vector<LeafSlice> slices = {};
+};
+
+struct RestoreOptions {
+  // Which items; empty: all, as saved.
+  std::vector<RestoreItem> items = {};
+  // Reads and checks everything once before the first byte of a target is changed, and then again.
+  // Without it a target's content has no meaning after an error.
+  bool verify_first = false;
+  ProgressFn on_progress = {};
+};
+
+struct Restored {
+  std::int64_t step = 0;
+  Items items;
+  // The tree of the only item, or of the item of that name. Throws std::out_of_range if there is none.
+  Tree& tree();
+  Tree& tree(std::string_view name);
+};
+
+// What reading needs from its owner. All outlive every call.
+struct RestoreContext {
+  Store* store = nullptr;
+  WorkerPool* workers = nullptr;
+  BufferPool* staging = nullptr;  // blocks of at least chunk_bytes_max
+};
+
+// One damaged place.
+struct Damage {
+  std::string file;                 // relative to the root
+  std::uint64_t offset = 0;         // bytes from its beginning
+  std::uint64_t bytes = 0;          // 0: the whole file
+  std::vector<std::string> leaves;  // paths that it affects, "item: path"
+  Error error;
+};
+
+// A committed step, opened for reading: its record is read and checked, manifests and tables as they
+// are first needed. Safe to use from several threads.
+class StepReader {
+ public:
+  // `directory` is relative to the store's root. not_found if there is none; corruption,
+  // failed_precondition (a newer format), io. All errors name the file.
+  static Result<StepReader> open(const RestoreContext& context, std::string directory);
+  StepReader(StepReader&&) noexcept;
+  StepReader& operator=(StepReader&&) noexcept;
+  ~StepReader();
+
+  const std::string& directory() const;
+  const StepRecord& record() const;
+
+  // not_found, naming the item and those that there are.
+  Result<const Manifest*> manifest(std::string_view item);
+  // The chunks of one stream of an item, in raw order.
+  Result<const std::vector<Chunk>*> chunks(std::string_view item, std::size_t stream);
+
+  Result<Restored> restore(RestoreOptions options);
+
+  // Reads and checks every byte of the step, all items; damage does not stop it. An error only when
+  // it could not go on. Also reports files in the step that no record names.
+  Result<std::vector<Damage>> verify(const ProgressFn& on_progress = {});
+
+ private:
+  struct State;
+  explicit StepReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace milepost

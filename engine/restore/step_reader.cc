@@ -1,0 +1,346 @@
+#include "milepost/engine/catalog.h"
+#include "milepost/engine/format/data_header.h"
+#include "milepost/engine/format/names.h"
+#include "milepost/engine/restore/read_job.h"
+#include "milepost/engine/restore/restore.h"
+#include "milepost/engine/restore/target.h"
+#include "milepost/io/try.h"
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+namespace milepost {
+namespace {
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Error corrupt(std::string what) { return Error(ErrorCode::corruption, std::move(what)); }
+
+// Reads and checks everything about an item but its data.
+class ItemOpener {
+ public:
+  ItemOpener(Store& store, const std::string& step_directory, const StepRecord& step, const ItemRecord& record)
+      : store_(store), step_(step), record_(record) {
+    item_.directory = step_directory + '/' + record.name;
+  }
+
+  Result<ItemFiles> open() {
+    MILEPOST_TRY(within(manifest_name, read_manifest()));
+    for (const Stream& stream : item_.manifest.streams) {
+      MILEPOST_TRY(within(stream.table_file, read_table(stream)));
+      MILEPOST_TRY(within(stream.data_file, open_data(stream)));
+    }
+    return std::move(item_);
+  }
+
+  // The file that open() failed on, relative to the root.
+  const std::string& file_at_fault() const { return file_at_fault_; }
+
+ private:
+  Result<void> within(std::string_view file, Result<void> result) {
+    if (result.has_value()) return result;
+    file_at_fault_ = item_.directory + '/' + std::string(file);
+    Error error = result.error();
+    if (error.message().find(file_at_fault_) == std::string::npos) error.within(file_at_fault_);
+    // Committed files do not go missing by themselves.
+    if (error.code() == ErrorCode::not_found)
+      return Error(ErrorCode::corruption, error.to_string(), error.system_errno());
+    return error;
+  }
+
+  Result<void> read_manifest() {
+    MILEPOST_ASSIGN(const auto bytes,
+                    read_file(store_, item_.directory + '/' + std::string(manifest_name), manifest_bytes_max));
+    if (bytes.size() != record_.manifest_bytes) {
+      return corrupt("has " + std::to_string(bytes.size()) + " bytes, the step record says " +
+                     std::to_string(record_.manifest_bytes));
+    }
+    if (Digest::of(bytes) != record_.manifest_digest) return corrupt("its digest is not the one in the step record");
+    MILEPOST_ASSIGN(item_.manifest, decode_manifest(as_text(bytes)));
+    const Manifest& manifest = item_.manifest;
+    if (manifest.step != step_.step || manifest.item != record_.name || manifest.attempt != step_.attempt) {
+      return corrupt("belongs to step " + std::to_string(manifest.step) + ", item " + manifest.item + ", attempt " +
+                     manifest.attempt);
+    }
+    std::uint64_t raw_bytes = 0;
+    for (const Stream& stream : manifest.streams) raw_bytes += stream.raw_bytes;
+    std::uint64_t leaf_count = 0;
+    for_each_leaf(manifest.tree, [&](const std::string& path, const Tree& leaf) {
+      if (leaf.get_if<Tensor>()) item_.paths.push_back(path);
+      ++leaf_count;
+    });
+    if (raw_bytes != record_.raw_bytes || leaf_count != record_.leaf_count) {
+      return corrupt("its counts are not those of the step record");
+    }
+    return {};
+  }
+
+  Result<void> read_table(const Stream& stream) {
+    constexpr std::uint64_t record_bytes = 64;
+    const std::uint64_t size = (stream.chunk_count + 1) * record_bytes;
+    MILEPOST_ASSIGN(const auto bytes, read_file(store_, item_.directory + '/' + stream.table_file, size));
+    if (Digest::of(bytes) != stream.table_digest) return corrupt("its digest is not the one in the manifest");
+    MILEPOST_ASSIGN(auto chunks, decode_chunk_table(bytes, stream));
+    item_.chunks.push_back(std::move(chunks));
+    return {};
+  }
+
+  Result<void> open_data(const Stream& stream) {
+    MILEPOST_ASSIGN(auto file, store_.open_file(item_.directory + '/' + stream.data_file));
+    if (file->size() != stream.data_file_bytes) {
+      return corrupt("has " + std::to_string(file->size()) + " bytes, the manifest says " +
+                     std::to_string(stream.data_file_bytes));
+    }
+    item_.files.push_back(std::move(file));
+    return {};
+  }
+
+  Store& store_;
+  const StepRecord& step_;
+  const ItemRecord& record_;
+  ItemFiles item_;
+  std::string file_at_fault_;
+};
+
+// The leaves with bytes in a chunk (null: in any); at least one, since chunks tile what leaves tile.
+std::vector<std::size_t> affected_leaves(const ItemFiles& item, std::uint32_t stream, const Chunk* chunk) {
+  std::vector<std::size_t> affected;
+  for (std::size_t i = 0; i < item.manifest.leaves.size(); ++i) {
+    const StoredLeaf& leaf = item.manifest.leaves[i];
+    const bool hit = std::any_of(leaf.shards.begin(), leaf.shards.end(), [&](const Shard& shard) {
+      if (!chunk || shard.stream != stream) return shard.stream == stream;
+      const std::uint64_t end = shard.offset + packed_bytes(leaf.dtype, shard.extent).value_or(0);
+      return shard.offset < chunk->raw_offset + chunk->raw_bytes && chunk->raw_offset < end;
+    });
+    if (hit) affected.push_back(i);
+  }
+  return affected;
+}
+
+// "item: path" of each, for a report.
+std::vector<std::string> name_leaves(const ItemFiles& item, const std::vector<std::size_t>& leaves) {
+  std::vector<std::string> names;
+  for (const std::size_t leaf : leaves) names.push_back(item.manifest.item + ": " + item.paths[leaf]);
+  return names;
+}
+
+}  // namespace
+
+struct StepReader::State {
+  RestoreContext context;
+  std::string directory;
+  StepRecord record;
+  std::mutex mutex;
+  std::map<std::string, ItemFiles, std::less<>> items;  // opened so far; guarded by mutex, never removed
+
+  Result<const ItemFiles*> item(std::string_view name);
+  Result<void> verify_item(const ItemRecord& item_record, ReadProgress& progress, std::vector<Damage>& damage);
+  Result<void> verify_header(const ItemFiles& item, std::uint32_t stream, std::vector<Damage>& damage);
+  Result<void> find_strangers(std::vector<Damage>& damage);
+};
+
+Result<const ItemFiles*> StepReader::State::item(std::string_view name) {
+  const std::lock_guard lock(mutex);
+  if (const auto it = items.find(name); it != items.end()) return &it->second;
+  std::string names;
+  for (const ItemRecord& candidate : record.items) {
+    if (candidate.name == name) {
+      auto opened = ItemOpener(*context.store, directory, record, candidate).open();
+      if (opened.has_error()) return opened.error();
+      return &items.emplace(name, std::move(opened).value()).first->second;
+    }
+    names += (names.empty() ? "" : ", ") + candidate.name;
+  }
+  return Error(ErrorCode::not_found, "item " + std::string(name) + ": not in this step, which has: " + names);
+}
+
+StepReader::StepReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+StepReader::StepReader(StepReader&&) noexcept = default;
+StepReader& StepReader::operator=(StepReader&&) noexcept = default;
+StepReader::~StepReader() = default;
+
+Result<StepReader> StepReader::open(const RestoreContext& context, std::string directory) {
+  MILEPOST_ASSIGN(StepRecord record, read_step_record(*context.store, directory));
+  auto state = std::make_unique<State>();
+  state->context = context;
+  state->directory = std::move(directory);
+  state->record = std::move(record);
+  return StepReader(std::move(state));
+}
+
+const std::string& StepReader::directory() const { return state_->directory; }
+const StepRecord& StepReader::record() const { return state_->record; }
+
+Result<const Manifest*> StepReader::manifest(std::string_view item) {
+  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item));
+  return &files->manifest;
+}
+
+Result<const std::vector<Chunk>*> StepReader::chunks(std::string_view item, std::size_t stream) {
+  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item));
+  if (stream >= files->chunks.size()) {
+    return Error(ErrorCode::not_found,
+                 "item " + std::string(item) + ": has " + std::to_string(files->chunks.size()) + " streams");
+  }
+  return &files->chunks[stream];
+}
+
+Result<Restored> StepReader::restore(RestoreOptions options) {
+  const auto explain = [&](Error error) { return std::move(error).within("step " + std::to_string(record().step)); };
+  if (options.items.empty()) {
+    for (const ItemRecord& item : record().items) options.items.push_back({.name = item.name});
+  }
+  struct Part {
+    const ItemFiles* files;
+    ItemTarget target;
+    ReadPlan plan;
+  };
+  std::vector<Part> parts;
+  std::set<std::string> names;
+  std::uint64_t raw_bytes = 0;
+  for (RestoreItem& item : options.items) {
+    if (!names.insert(item.name).second) {
+      return explain(Error(ErrorCode::invalid_argument, "item " + item.name + ": asked for twice"));
+    }
+    auto files = state_->item(item.name);
+    if (files.has_error()) return explain(files.error());
+    auto target = resolve_target((*files)->manifest, std::move(item));
+    if (target.has_error()) return explain(target.error().within("item " + (*files)->manifest.item));
+    ReadPlan plan = plan_reads((*files)->manifest, (*files)->chunks, target->leaves);
+    raw_bytes += plan.raw_bytes;
+    parts.push_back({*files, std::move(target).value(), std::move(plan)});
+  }
+
+  ReadProgress progress(std::move(options.on_progress), options.verify_first ? 2 * raw_bytes : raw_bytes);
+  for (int pass = options.verify_first ? 0 : 1; pass < 2; ++pass) {
+    for (Part& part : parts) {
+      ReadPlan dry;
+      if (pass == 0) {
+        for (ChunkRead read : part.plan.reads) dry.reads.push_back({read.stream, read.chunk, 0, 0});
+      }
+      std::optional<Error> error;
+      read_chunks(
+          state_->context, *part.files, pass == 0 ? dry : part.plan, progress, [&](const ChunkRead& read, Error bad) {
+            if (error) return false;
+            const auto leaves = affected_leaves(*part.files, read.stream, &part.files->chunks[read.stream][read.chunk]);
+            std::string context = "leaf " + part.files->paths[leaves.front()];
+            if (leaves.size() > 1) context += " and " + std::to_string(leaves.size() - 1) + " more";
+            error = std::move(bad).within(std::move(context));
+            return false;
+          });
+      if (error) return explain(error->within("item " + part.files->manifest.item));
+    }
+  }
+
+  Restored restored;
+  restored.step = record().step;
+  for (Part& part : parts) {
+    finish_target(part.files->manifest, part.target);
+    restored.items.push_back({part.files->manifest.item, std::move(part.target.tree)});
+  }
+  return restored;
+}
+
+// --- Verification.
+
+Result<void> StepReader::State::verify_item(const ItemRecord& item_record, ReadProgress& progress,
+                                            std::vector<Damage>& damage) {
+  {
+    const std::lock_guard lock(mutex);
+    if (!items.contains(item_record.name)) {
+      ItemOpener opener(*context.store, directory, record, item_record);
+      auto opened = opener.open();
+      if (opened.has_error()) {
+        damage.push_back({opener.file_at_fault(), 0, 0, {item_record.name + ": (all)"}, opened.error()});
+        return {};
+      }
+      items.emplace(item_record.name, std::move(opened).value());
+    }
+  }
+  MILEPOST_ASSIGN(const ItemFiles* files, item(item_record.name));
+  for (std::uint32_t s = 0; s < files->manifest.streams.size(); ++s) MILEPOST_TRY(verify_header(*files, s, damage));
+  const ReadPlan plan = plan_all_reads(files->manifest, files->chunks);
+  read_chunks(context, *files, plan, progress, [&](const ChunkRead& read, Error error) {
+    const Chunk& chunk = files->chunks[read.stream][read.chunk];
+    damage.push_back({files->directory + '/' + files->manifest.streams[read.stream].data_file, chunk.file_offset,
+                      chunk.stored_bytes, name_leaves(*files, affected_leaves(*files, read.stream, &chunk)),
+                      std::move(error)});
+    return true;
+  });
+  return {};
+}
+
+Result<void> StepReader::State::verify_header(const ItemFiles& item, std::uint32_t s, std::vector<Damage>& damage) {
+  const Stream& stream = item.manifest.streams[s];
+  if (stream.data_offset == 0) return {};
+  const std::string file = item.directory + '/' + stream.data_file;
+  MILEPOST_ASSIGN(const std::string expected, encode_data_header(s, item.paths, item.manifest.leaves));
+  std::string found(expected.size(), '\0');
+  const auto read = read_at(*item.files[s], 0, std::as_writable_bytes(std::span(found)));
+  if (read.has_error()) {
+    damage.push_back({file, 0, stream.data_offset, name_leaves(item, affected_leaves(item, s, nullptr)), read.error()});
+  } else if (expected.size() != stream.data_offset || found != expected) {
+    const auto differs = std::mismatch(expected.begin(), expected.end(), found.begin()).first - expected.begin();
+    damage.push_back(
+        {file, static_cast<std::uint64_t>(differs), 1, name_leaves(item, affected_leaves(item, s, nullptr)),
+         corrupt(file + "@" + std::to_string(differs) + ": the safetensors header is not the one that was written")});
+  }
+  return {};
+}
+
+Result<void> StepReader::State::find_strangers(std::vector<Damage>& damage) {
+  const std::lock_guard lock(mutex);
+  const auto report = [&](const std::string& where, const std::set<std::string>& expected) -> Result<void> {
+    MILEPOST_ASSIGN(const auto entries, context.store->list_directory(where));
+    for (const DirectoryEntry& entry : entries) {
+      if (expected.contains(entry.name)) continue;
+      const std::string path = where + '/' + entry.name;
+      damage.push_back({path, 0, 0, {}, corrupt(path + ": no record names this file")});
+    }
+    return {};
+  };
+  std::set<std::string> top = {std::string(step_record_name)};
+  for (const ItemRecord& item_record : record.items) top.insert(item_record.name);
+  MILEPOST_TRY(report(directory, top));
+  for (const auto& [name, item] : items) {
+    std::set<std::string> files = {std::string(manifest_name)};
+    for (const Stream& stream : item.manifest.streams) {
+      files.insert(stream.data_file);
+      files.insert(stream.table_file);
+    }
+    MILEPOST_TRY(report(item.directory, files));
+  }
+  return {};
+}
+
+Result<std::vector<Damage>> StepReader::verify(const ProgressFn& on_progress) {
+  std::vector<Damage> damage;
+  std::uint64_t raw_bytes = 0;
+  for (const ItemRecord& item : record().items) raw_bytes += item.raw_bytes;
+  ReadProgress progress(on_progress, raw_bytes);
+  for (const ItemRecord& item : record().items) MILEPOST_TRY(state_->verify_item(item, progress, damage));
+  MILEPOST_TRY(state_->find_strangers(damage));
+  std::stable_sort(damage.begin(), damage.end(), [](const Damage& a, const Damage& b) {
+    return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+  });
+  return damage;
+}
+
+Tree& Restored::tree() {
+  if (items.size() != 1) throw std::out_of_range("the step has " + std::to_string(items.size()) + " items: name one");
+  return items.front().tree;
+}
+
+Tree& Restored::tree(std::string_view name) {
+  for (Item& item : items) {
+    if (item.name == name) return item.tree;
+  }
+  throw std::out_of_range("no item " + std::string(name));
+}
+
+}  // namespace milepost

@@ -1,0 +1,33 @@
+// Where a restore goes: matches what is asked for against what the manifest says is there, lists every
+// difference, and allocates what the caller did not provide. No I/O.
+#pragma once
+
+#include "milepost/engine/restore/restore.h"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace milepost {
+
+// A stored leaf to be read, whole or in part.
+struct LeafTarget {
+  std::size_t leaf = 0;  // in Manifest::leaves
+  std::string path;
+  Shape start;         // of the part; its extent is the destination's shape
+  Tensor destination;  // has memory
+};
+
+struct ItemTarget {
+  Tree tree;  // the result; large strings and bytes are filled in by finish_target
+  std::vector<LeafTarget> leaves;
+};
+
+// invalid_argument: the target does not fit, with one line for each difference. not_found: a pattern or
+// a slice's path that matches nothing.
+Result<ItemTarget> resolve_target(const Manifest& manifest, RestoreItem request);
+
+// After all leaves have been read: moves large strings and bytes into the tree.
+void finish_target(const Manifest& manifest, ItemTarget& target);
+
+}  // namespace milepost

@@ -1,0 +1,66 @@
+// An attempt to save a step, and the commit: the only place that publishes anything.
+//
+//  1. Make <root>/.tmp-<step>-<uuid> and lock it: a sweeper leaves it alone while this process lives.
+//  2. Make a directory for each item; write its data file, chunk table and manifest there. Every file
+//     is new (never replaces), every one is fsynced, and fsynced once: after a failed fsync the kernel
+//     may have marked lost pages clean, so a second one would lie. Any failure ends the attempt.
+//  3. fsync the item directories: now the names of the files are durable.
+//  4. Write step.json, which holds the digests of the manifests, and fsync it; fsync the attempt
+//     directory. The step is durable.
+//  5. Rename the attempt to its final name, which must not exist. Readers see all of it or nothing.
+//  6. fsync the root. Only now is the step reported as committed. If this fails the outcome is
+//     unknown: that is reported, and nothing is deleted.
+//
+// A crash before 5 leaves a .tmp- directory, which no reader takes for a step.
+#pragma once
+
+#include "milepost/engine/format/step_record.h"
+#include "milepost/io/store.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace milepost {
+
+// Not thread-safe, but files of different items may be written from different threads.
+class Attempt {
+ public:
+  // Step 1. A sweeper may take the new directory for a dead one before it is locked: then another is made.
+  static Result<Attempt> begin(Store& store, std::int64_t step);
+
+  const std::string& uuid() const { return uuid_; }
+  std::string path(std::string_view item, std::string_view file) const;
+
+  Result<void> make_item(const std::string& item);      // step 2
+  Result<void> sync_item(const std::string& item);      // step 3
+  Result<void> write_record(const StepRecord& record);  // step 4
+  Result<void> publish(const std::string& final_name);  // steps 5 and 6
+
+  // When nothing is in flight: removes the attempt with all it holds.
+  Result<void> discard();
+  // After a failure, when nothing is in flight: removes what was written and returns `cause`, with a
+  // remark if the removal failed (what is left is swept later). Keeps everything once the outcome is unknown.
+  Error abandon(Error cause);
+
+ private:
+  Attempt(Store& store, std::string uuid, std::string directory, std::unique_ptr<DirectoryLock> lock)
+      : store_(&store), uuid_(std::move(uuid)), directory_(std::move(directory)), lock_(std::move(lock)) {}
+
+  Store* store_;
+  std::string uuid_;
+  std::string directory_;
+  std::unique_ptr<DirectoryLock> lock_;
+  bool renamed_ = false;
+};
+
+// Removes the attempts under the root whose process is dead, and directories that were being
+// deleted. Anything in use, or of another name, is left alone.
+Result<void> sweep(Store& store);
+
+// Removes a committed step: renames it out of the way first, so that no crash leaves half a step
+// under a name that readers trust.
+Result<void> remove_step(Store& store, const std::string& directory, std::int64_t step);
+
+}  // namespace milepost

@@ -1,0 +1,531 @@
+#include "milepost/engine/save/save_job.h"
+
+#include "milepost/engine/format/data_header.h"
+#include "milepost/engine/format/names.h"
+#include "milepost/io/try.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace milepost {
+namespace {
+
+// Writes of one save in flight at once: with 4 MiB chunks, past the knee of every disk measured.
+constexpr std::size_t write_depth_max = 8;
+
+std::uint64_t aligned(std::uint64_t bytes) { return (bytes + io_alignment - 1) / io_alignment * io_alignment; }
+
+std::int64_t unix_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+std::unique_ptr<ChunkEncoder> EncoderCache::take() {
+  const std::lock_guard lock(mutex_);
+  if (free_.empty()) return std::make_unique<ChunkEncoder>();
+  auto encoder = std::move(free_.back());
+  free_.pop_back();
+  return encoder;
+}
+
+void EncoderCache::put(std::unique_ptr<ChunkEncoder> encoder) {
+  const std::lock_guard lock(mutex_);
+  free_.push_back(std::move(encoder));
+}
+
+std::size_t coding_block_bytes() { return aligned(encoded_bytes_max(chunk_bytes_max)); }
+
+SaveJob::SaveJob(const SaveContext& context, SaveRequest request, Clock::time_point called)
+    : context_(context),
+      request_(std::move(request)),
+      uncompressed_(request_.codec.kind == Codec::Kind::none),
+      called_(called),
+      called_unix_ns_(unix_ns()) {}
+
+SaveJob::~SaveJob() = default;
+
+void SaveJob::plan() {
+  items_.resize(request_.items.size());
+  std::vector<const StreamPlan*> plans;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    ItemState& item = items_[i];
+    item.tree = &request_.items[i].tree;
+    item.plan = plan_stream(*item.tree, request_.codec);
+    item.chunks.resize(item.plan.chunks.size());
+    item.record.name = request_.items[i].name;
+    for_each_leaf(*item.tree, [&](const std::string&, const Tree&) { ++item.record.leaf_count; });
+    item.record.raw_bytes = item.plan.raw_bytes;
+    raw_bytes_ += item.plan.raw_bytes;
+    chunk_count_ += item.plan.chunks.size();
+    plans.push_back(&item.plan);
+  }
+  snapshot_.emplace(std::move(plans), *context_.staging, static_cast<SnapshotSink&>(*this));
+  const std::lock_guard lock(mutex_);
+  planned_ = true;
+  changed_.notify_all();
+}
+
+Snapshot& SaveJob::snapshot() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return planned_; });
+  return *snapshot_;
+}
+
+void SaveJob::capture() {
+  if (request_.mode != SnapshotMode::copy) return;  // run() begins with it
+  plan();
+  snapshot_->start(request_.mode, context_.workers->size());
+}
+
+bool SaveJob::wait_durable(std::optional<Clock::time_point> deadline) {
+  std::unique_lock lock(mutex_);
+  const auto happened = [&] { return is_durable() || ended_; };
+  if (deadline) return changed_.wait_until(lock, *deadline, happened);
+  changed_.wait(lock, happened);
+  return true;
+}
+
+// --- What the snapshot calls.
+
+void SaveJob::take(std::size_t segment_index, BufferLease block) {
+  ItemState& item = items_[snapshot_->plan_of(segment_index)];
+  const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
+  const auto shared = std::make_shared<BufferLease>(std::move(block));
+  // What is written as it is need not wait for its digest.
+  if (uncompressed_) enqueue_write({&item, segment.first_chunk}, shared, segment.raw_bytes);
+  bool work_is_on;
+  {
+    const std::lock_guard lock(mutex_);
+    for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
+      staged_.push_back({{&item, c}, shared, item.plan.chunks[c].raw_offset - segment.raw_offset});
+    }
+    work_is_on = coding_;
+  }
+  for (std::uint32_t c = 0; work_is_on && c < segment.chunk_count; ++c) post([this] { work(); });
+}
+
+void SaveJob::drop(std::size_t segment) {
+  mark_finished(items_[snapshot_->plan_of(segment)].plan.segments[snapshot_->index_of(segment)].chunk_count);
+}
+
+// The state is larger than the pool: coding and writing make room while it is copied.
+void SaveJob::need_room() { start_coding(); }
+
+void SaveJob::captured() {
+  {
+    const std::lock_guard lock(mutex_);
+    captured_s_ = seconds_since_call();
+    Phase capturing = Phase::capturing;
+    phase_.compare_exchange_strong(capturing, Phase::writing);
+  }
+  start_coding();
+}
+
+void SaveJob::post(std::function<void()> task) {
+  context_.workers->post([self = shared_from_this(), task = std::move(task)] { task(); });
+}
+
+// --- Coding and writing.
+
+void SaveJob::start_coding() {
+  std::size_t units;
+  {
+    const std::lock_guard lock(mutex_);
+    coding_wanted_ = true;
+    if (coding_ || !files_ready_) return;  // release_files() looks at what is wanted
+    coding_ = true;
+    units = staged_.size();
+    if (request_.mode != SnapshotMode::copy) units += snapshot_->segment_count();  // to be read in place
+  }
+  for (std::size_t i = 0; i < units; ++i) post([this] { work(); });
+}
+
+void SaveJob::work() {
+  std::optional<Staged> staged;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!staged_.empty()) {
+      staged = std::move(staged_.front());
+      staged_.pop_front();
+    }
+  }
+  if (staged) {
+    code_staged(std::move(*staged));
+  } else if (request_.mode != SnapshotMode::copy) {
+    if (const auto segment = snapshot_->claim_back()) code_in_place(*segment);
+  }
+}
+
+void SaveJob::code_staged(Staged staged) {
+  const ChunkId id = staged.chunk;
+  if (uncompressed_) {  // its write is under way, and finishes it
+    if (!dropped()) record_raw(id, *staged.block);
+    staged.block.reset();
+  } else if (dropped()) {
+    staged.block.reset();
+    mark_finished(1);
+  } else if (const auto encoded = encode(id, std::move(staged)); encoded.has_error()) {
+    fail(explain(id, encoded.error()));
+    mark_finished(1);
+  }
+  snapshot_->block_freed();
+}
+
+void SaveJob::code_in_place(std::size_t segment_index) {
+  ItemState& item = items_[snapshot_->plan_of(segment_index)];
+  const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
+  for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
+    const ChunkId id{&item, c};
+    if (!dropped()) {
+      const auto written = uncompressed_ ? write_uncompressed(id) : encode(id, {});
+      if (written.has_value()) continue;
+      fail(explain(id, written.error()));
+    }
+    mark_finished(1);
+  }
+  snapshot_->mark_captured(segment_index);
+}
+
+Result<SaveJob::Block> SaveJob::coding_block() {
+  MILEPOST_ASSIGN(BufferLease lease, context_.coding->acquire());
+  return std::make_shared<BufferLease>(std::move(lease));
+}
+
+Result<SaveJob::Block> SaveJob::gather(ChunkId id) {
+  const PlannedChunk& chunk = id.planned();
+  MILEPOST_ASSIGN(Block block, coding_block());
+  id.item->plan.copy(chunk.raw_offset, chunk.raw_bytes, chunk.first_source, block->data());
+  return block;
+}
+
+Result<void> SaveJob::write_uncompressed(ChunkId id) {
+  MILEPOST_ASSIGN(const Block block, gather(id));
+  enqueue_write(id, block, id.planned().raw_bytes);
+  record_raw(id, *block);
+  return {};
+}
+
+Result<void> SaveJob::encode(ChunkId id, Staged staged) {
+  const PlannedChunk& chunk = id.planned();
+  // Not staged: read from the caller's memory, unless the bytes are scattered there.
+  const std::byte* raw = staged.block ? staged.block->data() + staged.offset : id.item->plan.in_place(chunk);
+  if (!raw) {
+    MILEPOST_ASSIGN(staged.block, gather(id));
+    raw = staged.block->data();
+  }
+  MILEPOST_ASSIGN(const Block out, coding_block());
+  auto encoder = context_.encoders->take();
+  const auto encoded = encoder->encode(request_.codec, chunk.kind, {raw, chunk.raw_bytes}, out->span());
+  context_.encoders->put(std::move(encoder));
+  if (encoded.has_error()) return encoded.error();
+  // Staged chunks lie close together, not where a direct write could take them from.
+  if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out->data(), raw, chunk.raw_bytes);
+  record(id, *encoded);
+  enqueue_write(id, out, encoded->stored_bytes);
+  return {};
+}
+
+void SaveJob::record_raw(ChunkId id, const BufferLease& block) {
+  const std::size_t bytes = id.planned().raw_bytes;
+  const Digest digest = Digest::of({block.data(), bytes});
+  record(id, {ChunkEncoding::raw, bytes, digest, digest});
+}
+
+void SaveJob::record(ChunkId id, const EncodedChunk& encoded) {
+  Chunk& chunk = id.item->chunks[id.chunk];
+  chunk.raw_offset = id.planned().raw_offset;
+  chunk.raw_bytes = id.planned().raw_bytes;
+  chunk.stored_bytes = static_cast<std::uint32_t>(encoded.stored_bytes);
+  chunk.encoding = encoded.encoding;
+  chunk.kind = id.planned().kind;
+  chunk.raw_digest = encoded.raw_digest;
+  chunk.stored_digest = encoded.stored_digest;
+
+  const std::lock_guard lock(mutex_);
+  if (uncompressed_) {
+    chunk.file_offset = id.item->data_offset + chunk.raw_offset;
+  } else {
+    chunk.file_offset = aligned(id.item->file_bytes);
+    id.item->file_bytes = chunk.file_offset + chunk.stored_bytes;
+  }
+  ++coded_;
+  changed_.notify_all();
+}
+
+void SaveJob::enqueue_write(ChunkId id, Block block, std::size_t bytes) {
+  const std::size_t padded = aligned(bytes);
+  std::memset(block->data() + bytes, 0, padded - bytes);
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_writes_.push_back({id, std::move(block), padded});
+  }
+  pump_writes();
+}
+
+void SaveJob::pump_writes() {
+  for (;;) {
+    PendingWrite write;
+    bool drop;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!files_ready_ || waiting_writes_.empty()) return;
+      drop = dropped();
+      if (!drop && writes_in_flight_ == write_depth_max) return;
+      write = std::move(waiting_writes_.front());
+      waiting_writes_.pop_front();
+      if (!drop) ++writes_in_flight_;
+    }
+    if (drop) {
+      write.block.reset();
+      mark_finished(1);
+    } else {
+      start_write(std::move(write));
+    }
+  }
+}
+
+void SaveJob::start_write(PendingWrite write) {
+  ItemState& item = *write.chunk.item;
+  // An uncompressed chunk may not have its record yet, but its place is known.
+  const std::uint64_t offset =
+      uncompressed_ ? item.data_offset + write.chunk.planned().raw_offset : item.chunks[write.chunk.chunk].file_offset;
+  const std::span<const std::byte> bytes(write.block->data(), write.bytes);
+  item.file->write_at(offset, bytes,
+                      [self = shared_from_this(), write = std::move(write)](Result<std::size_t> result) mutable {
+                        self->written(std::move(write), std::move(result));
+                      });
+}
+
+void SaveJob::written(PendingWrite write, Result<std::size_t> result) {
+  if (result.has_error()) fail(explain(write.chunk, result.error()));
+  write.block.reset();
+  snapshot_->block_freed();
+  {
+    const std::lock_guard lock(mutex_);
+    --writes_in_flight_;
+  }
+  pump_writes();
+  written_bytes_ += write.chunk.planned().raw_bytes;
+  report_progress();
+  mark_finished(1);
+}
+
+void SaveJob::mark_finished(std::size_t chunks) {
+  const std::lock_guard lock(mutex_);
+  finished_ += chunks;
+  changed_.notify_all();
+}
+
+void SaveJob::fail(Error error) {
+  const std::lock_guard lock(mutex_);
+  if (!error_) error_ = std::move(error);
+  failed_.store(true);
+  changed_.notify_all();
+}
+
+Error SaveJob::explain(ChunkId id, Error error) const {
+  return std::move(error).within("leaf " + id.item->plan.path_of(id.planned())).within("item " + id.item->record.name);
+}
+
+// --- Progress.
+
+Progress SaveJob::progress() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!planned_) return {Phase::capturing, 0, 0};
+  }
+  const Phase phase = phase_.load();
+  switch (phase) {
+    case Phase::capturing: return {phase, snapshot_->captured_bytes(), raw_bytes_};
+    case Phase::writing: return {phase, written_bytes_.load(), raw_bytes_};
+    default: return {phase, raw_bytes_, raw_bytes_};
+  }
+}
+
+void SaveJob::report_progress() {
+  if (!request_.on_progress) return;
+  const std::unique_lock lock(progress_mutex_, std::try_to_lock);
+  if (lock) request_.on_progress(progress());
+}
+
+// --- The control thread.
+
+Result<SaveReport> SaveJob::run() {
+  const auto explain_step = [&](Error error) {
+    return std::move(error).within("step " + std::to_string(request_.step));
+  };
+  if (request_.mode == SnapshotMode::copy) {
+    snapshot();  // planned by the caller's thread
+  } else {
+    plan();
+    snapshot_->start(request_.mode, context_.workers->size());
+  }
+  auto begun = Attempt::begin(*context_.store, request_.step);
+  if (begun.has_value()) {
+    if (auto opened = open_files(*begun); opened.has_error()) fail(opened.error());
+  } else {
+    fail(begun.error());
+  }
+  release_files();
+
+  // The index of an item is written while its last chunks still are.
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return coded_ == chunk_count_ || failed_; });
+  }
+  if (begun.has_value()) {
+    for (ItemState& item : items_) {
+      if (dropped()) break;
+      if (auto written = write_index(*begun, item); written.has_error()) {
+        fail(written.error().within("item " + item.record.name));
+      }
+    }
+  }
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return finished_ == chunk_count_; });
+  }
+  auto report = dropped() ? Result<SaveReport>(Error()) : commit(*begun);
+  if (dropped()) {
+    const std::lock_guard lock(mutex_);
+    report = *error_;
+  }
+  for (ItemState& item : items_) item.file.reset();
+  if (report.has_error()) {
+    Error error = begun.has_value() ? begun->abandon(report.error()) : report.error();
+    report = explain_step(std::move(error));
+  }
+  phase_ = Phase::done;
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  changed_.notify_all();
+  return report;
+}
+
+Result<void> SaveJob::open_files(Attempt& attempt) {
+  for (ItemState& item : items_) {
+    const auto explain_item = [&](Error error) { return std::move(error).within("item " + item.record.name); };
+    if (auto made = attempt.make_item(item.record.name); made.has_error()) return explain_item(made.error());
+    if (item.plan.chunks.empty()) continue;
+
+    std::string header;
+    if (uncompressed_) {
+      auto encoded = encode_data_header(0, item.plan.paths, item.plan.leaves);
+      if (encoded.has_error()) return explain_item(encoded.error());
+      header = std::move(encoded).value();
+      item.data_offset = header.size();
+      item.file_bytes = header.size() + item.plan.raw_bytes;
+    }
+    item.file_name = data_file_name(0, uncompressed_);
+    auto file = context_.store->create_file(attempt.path(item.record.name, item.file_name),
+                                            {.direct = true, .size_hint = item.data_offset + item.plan.raw_bytes});
+    if (file.has_error()) return explain_item(file.error());
+    item.file = std::move(file).value();
+    for (std::size_t done = 0; done < header.size();) {
+      MILEPOST_ASSIGN(const BufferLease block, context_.coding->acquire());
+      const std::size_t part = std::min(header.size() - done, block.size());
+      std::memcpy(block.data(), header.data() + done, part);
+      if (auto written = write_at(*item.file, done, {block.data(), part}); written.has_error()) {
+        return explain_item(written.error());
+      }
+      done += part;
+    }
+  }
+  return {};
+}
+
+void SaveJob::release_files() {
+  bool code;
+  {
+    const std::lock_guard lock(mutex_);
+    files_ready_ = true;
+    // In copy mode not before the state is frozen, if there is room: coding would take the cores that freeze it.
+    code = coding_wanted_ || request_.mode != SnapshotMode::copy;
+  }
+  pump_writes();
+  if (code) start_coding();
+}
+
+Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
+  Manifest manifest;
+  manifest.step = request_.step;
+  manifest.item = item.record.name;
+  manifest.attempt = attempt.uuid();
+  manifest.codec = request_.codec.to_string();
+  if (item.file) {
+    const std::vector<std::byte> table = encode_chunk_table(item.chunks);
+    Stream stream;
+    stream.raw_bytes = item.plan.raw_bytes;
+    stream.data_file = item.file_name;
+    stream.data_file_bytes = item.file_bytes;
+    stream.data_offset = item.data_offset;
+    stream.table_file = table_file_name(0);
+    stream.chunk_count = item.chunks.size();
+    stream.table_digest = Digest::of(table);
+    MILEPOST_TRY(write_file(*context_.store, attempt.path(item.record.name, stream.table_file), table));
+    item.record.stored_bytes = stream.data_file_bytes + table.size();
+    manifest.streams.push_back(std::move(stream));
+  }
+  // Every chunk is coded: the tree's tensors and large values are not needed any more.
+  for_each_leaf(*item.tree, [](const std::string&, Tree& leaf) {
+    std::size_t bytes = 0;
+    if (const auto* text = leaf.get_if<std::string>()) bytes = text->size();
+    if (const auto* blob = leaf.get_if<Tree::Bytes>()) bytes = blob->size();
+    if (const auto* tensor = leaf.get_if<Tensor>()) {
+      leaf = Tensor::abstract(tensor->dtype(), tensor->shape());
+    } else if (bytes > inline_bytes_max) {
+      leaf = Tensor::abstract(DType::u8, {static_cast<std::int64_t>(bytes)});
+    }
+  });
+  manifest.tree = std::move(*item.tree);
+  manifest.leaves = std::move(item.plan.leaves);
+  const std::string text = encode_manifest(manifest);
+  item.record.manifest_bytes = text.size();
+  item.record.manifest_digest = Digest::of(text);
+  return write_file(*context_.store, attempt.path(item.record.name, manifest_name), std::as_bytes(std::span(text)));
+}
+
+Result<SaveReport> SaveJob::commit(Attempt& attempt) {
+  phase_ = Phase::committing;
+  report_progress();
+  SaveReport report;
+  StepRecord record;
+  for (ItemState& item : items_) {
+    const auto finish = [&]() -> Result<void> {
+      if (item.file) {
+        MILEPOST_TRY(item.file->truncate(item.file_bytes));
+        MILEPOST_TRY(item.file->sync());
+        MILEPOST_TRY(item.file->close());
+      }
+      return attempt.sync_item(item.record.name);
+    };
+    if (auto finished = finish(); finished.has_error()) return finished.error().within("item " + item.record.name);
+    record.items.push_back(item.record);
+    report.stored_bytes += item.record.stored_bytes + item.record.manifest_bytes;
+  }
+  std::sort(record.items.begin(), record.items.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  record.step = request_.step;
+  record.attempt = attempt.uuid();
+  record.init_unix_ns = called_unix_ns_;
+  record.commit_unix_ns = unix_ns();
+  record.metrics = request_.metrics;
+  record.custom_metadata_json = request_.custom_metadata_json;
+  MILEPOST_TRY(attempt.write_record(record));
+  report.durable_s = seconds_since_call();
+  {
+    const std::lock_guard lock(mutex_);
+    durable_ = true;
+    report.captured_s = captured_s_;
+    changed_.notify_all();
+  }
+  MILEPOST_TRY(attempt.publish(request_.final_name));
+  report.step = request_.step;
+  report.mode = request_.mode;
+  report.raw_bytes = raw_bytes_;
+  report.committed_s = seconds_since_call();
+  return report;
+}
+
+}  // namespace milepost

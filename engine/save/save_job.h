@@ -1,0 +1,199 @@
+// The life of one save, from the freeze to the commit.
+//
+// Its snapshot delivers chunks, from whatever thread. A chunk is coded and digested on a worker, written by
+// the store, and finished; the control thread waits for all of them, writes the indices and commits.
+//
+// Bytes are copied once (caller -> staging block, past the cache); an uncompressed chunk is written
+// from there, while its digest is still being computed, and a coded one from the block it was coded
+// into. Chunks that are coded in place are not copied at all. Everything in flight is bounded: staging
+// blocks by their pool, coded blocks by theirs, writes by a depth.
+//
+// The first error wins; after it chunks are claimed and dropped, so that every wait still ends.
+#pragma once
+
+#include "milepost/engine/items.h"
+#include "milepost/engine/progress.h"
+#include "milepost/engine/save/attempt.h"
+#include "milepost/engine/save/save_options.h"
+#include "milepost/engine/save/snapshot.h"
+#include "milepost/engine/save/stream_plan.h"
+#include "milepost/io/buffer_pool.h"
+#include "milepost/io/worker_pool.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace milepost {
+
+// Coders are large and slow to make: workers borrow them. Thread-safe.
+class EncoderCache {
+ public:
+  std::unique_ptr<ChunkEncoder> take();
+  void put(std::unique_ptr<ChunkEncoder> encoder);
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<ChunkEncoder>> free_;
+};
+
+// What saving needs from its owner. All outlive every job.
+struct SaveContext {
+  Store* store = nullptr;
+  WorkerPool* workers = nullptr;
+  BufferPool* staging = nullptr;  // blocks of chunk_bytes_max
+  BufferPool* coding = nullptr;   // blocks of coding_block_bytes()
+  EncoderCache* encoders = nullptr;
+};
+
+// Room for any coded chunk, and for its padding.
+std::size_t coding_block_bytes();
+
+struct SaveRequest {
+  std::int64_t step = 0;
+  std::string final_name;
+  Items items;
+  SnapshotMode mode = SnapshotMode::copy;
+  Codec codec;
+  Metrics metrics;
+  std::string custom_metadata_json;
+  ProgressFn on_progress;
+};
+
+// All methods may be called from several threads at once, but capture() and run() once each.
+class SaveJob final : public std::enable_shared_from_this<SaveJob>, private SnapshotSink {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // The items have been checked.
+  SaveJob(const SaveContext& context, SaveRequest request, Clock::time_point called);
+  ~SaveJob();
+
+  std::int64_t step() const { return request_.step; }
+
+  // In the caller's thread: in copy mode returns when the state is frozen, else at once, leaving even
+  // the planning to run().
+  void capture();
+  // In the control thread: the rest, up to the commit. Returns when nothing is in flight any more.
+  Result<SaveReport> run();
+
+  // The freezing, to be waited for or helped. It never outlives the state that it reads.
+  Snapshot& snapshot();
+
+  bool is_durable() const { return durable_.load(); }
+  // Or until the job's end; false if neither by the deadline.
+  bool wait_durable(std::optional<Clock::time_point> deadline);
+
+  Progress progress() const;
+
+ private:
+  // An item being written.
+  struct ItemState {
+    StreamPlan plan;
+    Tree* tree = nullptr;
+    std::unique_ptr<WriteFile> file;
+    std::string file_name;
+    std::uint64_t data_offset = 0;
+    std::uint64_t file_bytes = 0;  // so far; guarded by mutex_ until all is coded
+    ItemRecord record;
+    std::vector<Chunk> chunks;
+  };
+  struct ChunkId {
+    ItemState* item = nullptr;
+    std::uint32_t chunk = 0;
+    const PlannedChunk& planned() const { return item->plan.chunks[chunk]; }
+  };
+  // Shared by those who still read it: the chunks of a segment; a write, and the digest of what is written.
+  using Block = std::shared_ptr<BufferLease>;
+  struct Staged {
+    ChunkId chunk;
+    Block block;
+    std::size_t offset = 0;  // of the chunk in the block
+  };
+  struct PendingWrite {
+    ChunkId chunk;
+    Block block;
+    std::size_t bytes = 0;  // padded
+  };
+
+  void plan();
+
+  void take(std::size_t segment, BufferLease block) override;
+  bool dropped() const override { return failed_.load(std::memory_order_relaxed); }
+  void drop(std::size_t segment) override;
+  void need_room() override;
+  void fail(Error error) override;
+  void captured() override;
+  void post(std::function<void()> task) override;
+
+  void start_coding();  // lets the workers at what is staged, once files are open
+  void work();          // one unit: codes a staged chunk, or a pending segment in place
+  void code_staged(Staged staged);
+  void code_in_place(std::size_t segment);
+  Result<Block> coding_block();
+  Result<Block> gather(ChunkId id);  // the chunk's bytes from the caller's memory, in a coding block
+  // Code a chunk, and enqueue its write unless there is an error.
+  Result<void> write_uncompressed(ChunkId id);
+  Result<void> encode(ChunkId id, Staged staged);
+  void record_raw(ChunkId id, const BufferLease& block);
+  void record(ChunkId id, const EncodedChunk& encoded);
+  // Each chunk is finished once: by its write, or without one after a failure.
+  void enqueue_write(ChunkId id, Block block, std::size_t bytes);
+  void pump_writes();
+  void start_write(PendingWrite write);
+  void written(PendingWrite write, Result<std::size_t> result);
+  void mark_finished(std::size_t chunks);
+
+  void report_progress();
+
+  Result<void> open_files(Attempt& attempt);
+  void release_files();
+  Result<void> write_index(Attempt& attempt, ItemState& item);
+  Result<SaveReport> commit(Attempt& attempt);
+
+  double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
+  Error explain(ChunkId id, Error error) const;
+
+  // Constant after construction.
+  const SaveContext context_;
+  SaveRequest request_;
+  const bool uncompressed_;
+  const Clock::time_point called_;
+  const std::int64_t called_unix_ns_;
+
+  // Constant once planned_ is set.
+  std::vector<ItemState> items_;
+  std::uint64_t raw_bytes_ = 0;
+  std::size_t chunk_count_ = 0;
+
+  // With their own synchronization.
+  std::optional<Snapshot> snapshot_;
+  std::atomic<std::uint64_t> written_bytes_{0};
+  std::atomic<bool> failed_{false};
+  std::atomic<bool> durable_{false};
+  std::atomic<Phase> phase_{Phase::capturing};
+  std::mutex progress_mutex_;
+
+  // Guarded by mutex_.
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Staged> staged_;  // to be coded
+  std::deque<PendingWrite> waiting_writes_;
+  std::size_t writes_in_flight_ = 0;
+  std::size_t coded_ = 0;
+  std::size_t finished_ = 0;
+  bool planned_ = false;
+  bool files_ready_ = false;
+  bool coding_wanted_ = false;
+  bool coding_ = false;  // workers have been called
+  bool ended_ = false;
+  std::optional<Error> error_;
+  double captured_s_ = 0;
+};
+
+}  // namespace milepost

@@ -1,0 +1,185 @@
+#include "milepost/engine/save/snapshot.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace milepost {
+
+Snapshot::Snapshot(std::vector<const StreamPlan*> plans, BufferPool& staging, SnapshotSink& sink)
+    : plans_(std::move(plans)), staging_(staging), sink_(sink) {
+  std::size_t total = 0;
+  for (const StreamPlan* plan : plans_) {
+    first_segment_.push_back(total);
+    total += plan->segments.size();
+  }
+  segments_.resize(total);
+  for (std::uint32_t p = 0; p < plans_.size(); ++p) {
+    for (std::uint32_t i = 0; i < plans_[p]->segments.size(); ++i) {
+      segments_[first_segment_[p] + i].plan = p;
+      segments_[first_segment_[p] + i].index = i;
+    }
+  }
+  back_ = total;
+  captured_segments_.resize(total);
+}
+
+std::optional<std::size_t> Snapshot::claim_front() {
+  for (std::size_t i; (i = front_.fetch_add(1)) < segments_.size();) {
+    if (claim(i)) return i;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> Snapshot::claim_back() {
+  for (std::size_t i = back_.load(); i > 0;) {
+    if (!back_.compare_exchange_weak(i, i - 1)) continue;
+    if (claim(i - 1)) return i - 1;
+    i = back_.load();
+  }
+  return std::nullopt;
+}
+
+void Snapshot::start(SnapshotMode mode, int workers) {
+  switch (mode) {
+    case SnapshotMode::copy: {
+      const std::size_t threads = std::min<std::size_t>(static_cast<std::size_t>(workers), segments_.size());
+      for (std::size_t i = 1; i < threads; ++i) {
+        sink_.post([this] { copy_loop(false); });
+      }
+      fence();
+      break;
+    }
+    case SnapshotMode::lazy: sink_.post([this] { copy_in_background(); }); break;
+    case SnapshotMode::borrow: break;
+  }
+}
+
+void Snapshot::copy_loop(bool may_wait) {
+  while (front_.load(std::memory_order_relaxed) < segments_.size()) {
+    BufferLease block;
+    if (auto lease = staging_.try_acquire()) {
+      block = std::move(*lease);
+    } else if (may_wait) {
+      block = wait_for_block();
+    } else {
+      return;
+    }
+    const auto segment = claim_front();
+    if (!segment) return;
+    copy_segment(*segment, std::move(block));
+  }
+}
+
+void Snapshot::copy_in_background() {
+  copy_loop(false);
+  if (front_.load() >= segments_.size()) return;
+  // One that was freed just before `parked_` could be seen is found by looking once more.
+  parked_.store(true);
+  if (auto lease = staging_.try_acquire()) {
+    lease->release();
+    block_freed();
+  }
+}
+
+void Snapshot::block_freed() {
+  if (parked_.load() && parked_.exchange(false)) {
+    sink_.post([this] { copy_in_background(); });
+  }
+}
+
+BufferLease Snapshot::wait_for_block() {
+  sink_.need_room();
+  auto lease = staging_.acquire();
+  if (lease.has_value()) return std::move(lease).value();
+  sink_.fail(lease.error().within("staging memory"));
+  return {};
+}
+
+void Snapshot::copy_segment(std::size_t segment, BufferLease block) {
+  if (sink_.dropped()) {
+    block.release();
+    mark_captured(segment);
+    sink_.drop(segment);
+    return;
+  }
+  const Segment& planned_segment = planned(segment);
+  plans_[segments_[segment].plan]->copy(planned_segment.raw_offset, planned_segment.raw_bytes,
+                                        planned_segment.first_source, block.data());
+  sink_.take(segment, std::move(block));
+  mark_captured(segment);
+}
+
+void Snapshot::mark_captured(std::size_t segment) {
+  captured_bytes_ += planned(segment).raw_bytes;
+  bool all;
+  {
+    const std::lock_guard lock(mutex_);
+    captured_segments_[segment] = true;
+    all = captured_.fetch_add(1) + 1 == segments_.size();
+    changed_.notify_all();
+  }
+  if (all) sink_.captured();
+}
+
+void Snapshot::fence() {
+  copy_loop(true);
+  wait_captured(std::nullopt);
+}
+
+void Snapshot::fence(const void* data, std::size_t bytes) {
+  const auto* begin = static_cast<const std::byte*>(data);
+  const std::byte* end = begin + bytes;
+  const std::vector<Extent>& extents = extents_by_address();
+  auto extent = std::lower_bound(extents.begin(), extents.end(), end,
+                                 [](const Extent& e, const std::byte* address) { return e.begin < address; });
+  while (extent != extents.begin()) {
+    --extent;
+    if (extent->end_max_so_far <= begin) break;
+    const StreamPlan& plan = *plans_[extent->plan];
+    const SourceLeaf& source = plan.sources[extent->source];
+    if (source.memory_end <= begin) continue;
+    std::uint64_t from = source.offset;
+    std::uint64_t to = source.offset + source.bytes;
+    if (!source.strided) {  // memory order is stream order: only the part that is asked for
+      from += static_cast<std::uint64_t>(std::max(begin, source.memory_begin) - source.memory_begin);
+      to -= static_cast<std::uint64_t>(source.memory_end - std::min(end, source.memory_end));
+    }
+    auto segment = std::upper_bound(plan.segments.begin(), plan.segments.end(), from,
+                                    [](std::uint64_t offset, const Segment& s) { return offset < s.raw_offset; }) -
+                   1;
+    for (; segment != plan.segments.end() && segment->raw_offset < to; ++segment) {
+      fence_segment(first_segment_[extent->plan] + static_cast<std::size_t>(segment - plan.segments.begin()));
+    }
+  }
+}
+
+void Snapshot::fence_segment(std::size_t segment) {
+  if (claim(segment)) copy_segment(segment, wait_for_block());
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return captured_segments_[segment]; });
+}
+
+const std::vector<Snapshot::Extent>& Snapshot::extents_by_address() {
+  std::call_once(extents_once_, [this] {
+    for (std::uint32_t p = 0; p < plans_.size(); ++p) {
+      const auto& sources = plans_[p]->sources;
+      for (std::uint32_t s = 0; s < sources.size(); ++s) {
+        extents_.push_back({sources[s].memory_begin, sources[s].memory_end, p, s});
+      }
+    }
+    std::sort(extents_.begin(), extents_.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+    const std::byte* end_max = nullptr;
+    for (Extent& extent : extents_) extent.end_max_so_far = end_max = std::max(end_max, extent.end_max_so_far);
+  });
+  return extents_;
+}
+
+bool Snapshot::wait_captured(std::optional<Clock::time_point> deadline) {
+  std::unique_lock lock(mutex_);
+  const auto happened = [&] { return is_captured(); };
+  if (deadline) return changed_.wait_until(lock, *deadline, happened);
+  changed_.wait(lock, happened);
+  return true;
+}
+
+}  // namespace milepost

@@ -1,0 +1,137 @@
+// The snapshot: freezes the state of one save, segment by segment (stream_plan.h), while others read what is frozen.
+//
+// A segment is claimed out of `pending` exactly once, by compare-and-swap, by whoever comes first:
+//
+//   - a copier: the thread in save() or fence(), or a worker. It copies the segment into a staging block
+//     (past the cache) and hands the block to the sink;
+//   - a reader in place, in modes lazy and borrow: a worker with nothing staged to do takes the last
+//     pending segment, and codes it from where it lies in the caller's memory.
+//
+// The segment is captured when the copy is made, or when the reader says so. Copiers go from the front,
+// in the order in which the state is updated, readers from the back, where there is more time. A
+// thread that waits in fence() helps: it copies the next pending segment rather than sleep.
+//
+// When the pool has no free block, a worker never waits for one (it may be the one that has to make
+// it free): the background copier parks, and is called again when a block comes back.
+#pragma once
+
+#include "milepost/engine/save/save_options.h"
+#include "milepost/engine/save/stream_plan.h"
+#include "milepost/io/buffer_pool.h"
+#include "milepost/io/worker_pool.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace milepost {
+
+// Who gets the segments. Called from any thread, and several at once.
+class SnapshotSink {
+ public:
+  // A segment that was copied, in its block.
+  virtual void take(std::size_t segment, BufferLease block) = 0;
+  // Whether the rest is not wanted any more: segments are then claimed and marked, but not copied.
+  virtual bool dropped() const = 0;
+  // Instead of take(), for such a segment.
+  virtual void drop(std::size_t segment) = 0;
+  // A copier is about to wait for a block: whatever makes room should start.
+  virtual void need_room() = 0;
+  // There is no memory for staging at all.
+  virtual void fail(Error error) = 0;
+  // All segments are captured; called once.
+  virtual void captured() = 0;
+  // Runs a task on a worker; keeps the snapshot alive until then.
+  virtual void post(std::function<void()> task) = 0;
+
+ protected:
+  virtual ~SnapshotSink() = default;
+};
+
+// All methods may be called from several threads at once, but start() once.
+class Snapshot {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // The plans and what they point to outlive the snapshot's last claim; staging and sink the snapshot.
+  Snapshot(std::vector<const StreamPlan*> plans, BufferPool& staging, SnapshotSink& sink);
+
+  // Segments are numbered through all plans.
+  std::size_t segment_count() const { return segments_.size(); }
+  std::size_t plan_of(std::size_t segment) const { return segments_[segment].plan; }
+  std::size_t index_of(std::size_t segment) const { return segments_[segment].index; }  // in its plan
+
+  // In mode copy returns when all is captured; `workers` help. Else at once.
+  void start(SnapshotMode mode, int workers);
+  // Return when everything, or everything in that memory, is captured, helping.
+  void fence();
+  void fence(const void* data, std::size_t bytes);
+
+  // For readers in place: claims the last pending segment. The reader calls mark_captured() when it has read it.
+  std::optional<std::size_t> claim_back();
+  void mark_captured(std::size_t segment);
+  // Something was given back to the pool.
+  void block_freed();
+
+  bool is_captured() const { return captured_.load() == segments_.size(); }
+  std::uint64_t captured_bytes() const { return captured_bytes_.load(); }
+  // False if not by the deadline.
+  bool wait_captured(std::optional<Clock::time_point> deadline);
+
+ private:
+  struct SegmentState {
+    std::atomic<bool> claimed{false};
+    std::uint32_t plan = 0;
+    std::uint32_t index = 0;
+  };
+  // The caller's memory that a source reads, for fence(data, bytes); sorted by `begin`.
+  struct Extent {
+    const std::byte* begin;
+    const std::byte* end_max_so_far;  // the furthest end of this extent and all before it
+    std::uint32_t plan;
+    std::uint32_t source;
+  };
+
+  bool claim(std::size_t segment) { return !segments_[segment].claimed.exchange(true); }
+  std::optional<std::size_t> claim_front();
+  // Copies pending segments until there are none; if `may_wait` is off, only while blocks are free.
+  void copy_loop(bool may_wait);
+  void copy_in_background();
+  void copy_segment(std::size_t segment, BufferLease block);
+  BufferLease wait_for_block();  // empty, and the sink has been told, if there is no memory
+  void fence_segment(std::size_t segment);
+  const std::vector<Extent>& extents_by_address();
+  const Segment& planned(std::size_t segment) const {
+    return plans_[segments_[segment].plan]->segments[segments_[segment].index];
+  }
+
+  // Constant after construction.
+  const std::vector<const StreamPlan*> plans_;
+  std::vector<std::size_t> first_segment_;  // of each plan
+  BufferPool& staging_;
+  SnapshotSink& sink_;
+
+  // With their own synchronization.
+  std::deque<SegmentState> segments_;
+  std::atomic<std::size_t> front_{0};
+  std::atomic<std::size_t> back_;
+  std::atomic<std::size_t> captured_{0};
+  std::atomic<std::uint64_t> captured_bytes_{0};
+  std::atomic<bool> parked_{false};
+  std::once_flag extents_once_;
+  std::vector<Extent> extents_;
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<bool> captured_segments_;
+};
+
+}  // namespace milepost

@@ -1,0 +1,73 @@
+// The stream plan: in which order the leaves of an item become one stream of bytes, and where the
+// stream is cut into chunks. Pure; the tree must outlive the plan, which points into it.
+//
+// Leaves are ordered by element size, largest first (so that every element is aligned in the data
+// file, as in safetensors), then by element kind, then in tree order. The stream is cut into segments of
+// chunk_bytes_max bytes, each of which fills a staging block, so that the snapshot takes no more
+// memory than the state has bytes. An uncompressed segment is one chunk, which is written as it is
+// staged. A segment that is to be coded is cut again, where the kind of element changes and where a large
+// leaf begins and ends: neighbours of other statistics would spoil each other's code. Small leaves
+// share chunks.
+#pragma once
+
+#include "milepost/engine/format/chunk_table.h"
+#include "milepost/engine/format/manifest.h"
+#include "milepost/engine/state/tree.h"
+#include "milepost/io/codec/codec.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace milepost {
+
+// The bytes of one leaf in the stream.
+struct SourceLeaf {
+  const std::byte* data = nullptr;
+  const Tensor* strided = nullptr;  // set if the bytes must be gathered
+  std::uint64_t offset = 0;         // in the stream
+  std::uint64_t bytes = 0;
+  std::uint32_t leaf = 0;                   // index in leaves and paths
+  const std::byte* memory_begin = nullptr;  // all that the leaf's elements touch lies between these
+  const std::byte* memory_end = nullptr;
+};
+
+// A chunk of the stream: the bytes [raw_offset, raw_offset + raw_bytes), beginning in sources[first_source].
+struct PlannedChunk {
+  std::uint64_t raw_offset = 0;
+  std::uint32_t raw_bytes = 0;
+  ElementKind kind = ElementKind::other;
+  std::uint32_t first_source = 0;
+};
+
+// The bytes [raw_offset, raw_offset + raw_bytes) of the stream, beginning in sources[first_source], and the
+// chunks that it consists of.
+struct Segment {
+  std::uint64_t raw_offset = 0;
+  std::uint32_t raw_bytes = 0;
+  std::uint32_t first_source = 0;
+  std::uint32_t first_chunk = 0;
+  std::uint32_t chunk_count = 0;
+};
+
+struct StreamPlan {
+  std::vector<SourceLeaf> sources;  // in stream order, without leaves of zero bytes
+  std::vector<Segment> segments;
+  std::vector<PlannedChunk> chunks;
+  std::vector<StoredLeaf> leaves;  // in tree order, for the manifest
+  std::vector<std::string> paths;  // of leaves
+  std::uint64_t raw_bytes = 0;
+
+  const std::string& path_of(const PlannedChunk& chunk) const { return paths[sources[chunk.first_source].leaf]; }
+  // The chunk's bytes where they are, if they lie in one piece in the caller's memory; null otherwise.
+  const std::byte* in_place(const PlannedChunk& chunk) const;
+  // Copies bytes of the stream, the first of them in sources[first_source], to `out`, with stores that
+  // bypass the cache where that is faster.
+  void copy(std::uint64_t raw_offset, std::uint64_t byte_count, std::uint32_t first_source, std::byte* out) const;
+};
+
+// The tree has passed check_tree() and has no abstract tensors.
+StreamPlan plan_stream(const Tree& tree, const Codec& codec);
+
+}  // namespace milepost

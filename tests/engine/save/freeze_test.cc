@@ -1,0 +1,179 @@
+// The content of a step is that of the call, whatever is done to the buffers as soon as that is allowed.
+// And: memory stays within its bound, however large the state is.
+#include "milepost/engine/save/save_job.h"
+#include "tests/engine/hook_store.h"
+#include "tests/engine/open_manager.h"
+#include "tests/engine/trees.h"
+#include "tests/support/simulated_store.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+namespace milepost::testing {
+namespace {
+
+// A few chunks, packed and strided, large and small.
+Tree changing_tree(std::uint64_t seed) {
+  Tree tree = small_tree(seed);
+  tree["large"] = make_tensor(DType::f32, {300000}, Layout::packed, 3 * seed + 1);
+  tree["strided"] = make_tensor(DType::bf16, {300, 500}, Layout::transposed, 3 * seed + 1);
+  for (int i = 0; i < 20; ++i) tree["many"][std::to_string(i)] = make_tensor(DType::f32, {1000}, Layout::packed, seed);
+  return tree;
+}
+
+const Codec codecs[] = {Codec::none(), Codec::fast()};
+
+// The call, with the store stopped (nothing can be coded yet) or not, then `release`, then the scribbling.
+template <class Release> void expect_content_of_the_call(SnapshotMode mode, const Release& release) {
+  for (const bool stopped : {true, false}) {
+    for (const Codec codec : codecs) {
+      auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+      auto options = small_options(hooks);
+      options.staging_bytes = 128 << 20;  // room for all: nothing has to be written before the call returns
+      auto manager = open_manager(options);
+      Gate gate;
+      if (stopped) {
+        hooks->before([&](Operation operation, const std::string& path) {
+          if (operation == Operation::make_directory && path.ends_with("/state")) gate.pass();
+        });
+      }
+      const Tree tree = changing_tree(1);
+      const Tree expected = deep_copy(tree);
+      EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.mode = mode, .codec = codec}).value());
+      release(manager, tree, gate);
+      gate.open();
+      EXPECT_OK(manager.wait_until_finished());
+      EXPECT_HOLDS(manager, 1, expected);
+    }
+  }
+}
+
+TEST(Freeze, CopyNeedsNoFence) {
+  expect_content_of_the_call(SnapshotMode::copy, [](CheckpointManager&, const Tree& tree, Gate&) { scribble(tree); });
+}
+
+TEST(Freeze, FenceCapturesAll) {
+  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+    expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate&) {
+      manager.fence();
+      scribble(tree);
+    });
+  }
+}
+
+// The whole memory of a leaf, or a piece of it.
+TEST(Freeze, FenceCapturesThatMemory) {
+  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow}) {
+    expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate&) {
+      for_each_leaf(tree, [&](const std::string&, const Tree& leaf) {
+        const auto* tensor = leaf.get_if<Tensor>();
+        if (!tensor) return;
+        manager.fence(tensor->data(), tensor->byte_count());
+        scribble(leaf);
+      });
+    });
+    expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate&) {
+      const Tensor& large = *tree.find("large")->get_if<Tensor>();
+      const std::size_t piece = large.byte_count() / 7 + 1;
+      for (std::size_t at = 0; at < large.byte_count(); at += piece) {
+        const std::size_t bytes = std::min(piece, large.byte_count() - at);
+        manager.fence(large.data() + at, bytes);
+        std::memset(large.data() + at, 0x5A, bytes);
+      }
+      manager.fence(nullptr, 0);
+      manager.fence(&manager, sizeof(manager));  // not part of the state
+    });
+  }
+}
+
+TEST(Freeze, BorrowedMemoryIsFreeOnceCaptured) {
+  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow}) {
+    expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate& gate) {
+      gate.open();
+      EXPECT_TRUE(manager.wait_until(SaveEvent::captured).value());
+      scribble(tree);
+    });
+  }
+}
+
+TEST(Freeze, StructureAndValuesAreThoseOfTheCall) {
+  auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
+  Tree tree = small_tree(1);
+  const Tree expected = deep_copy(tree);
+  EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.mode = SnapshotMode::borrow}).value());
+  const Tree kept = tree;
+  tree["text"] = "changed";
+  tree["step"] = 9;
+  tree["more"] = 1;
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_HOLDS(manager, 1, expected);
+}
+
+TEST(Freeze, TensorsThatOwnTheirMemoryMayGo) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(hooks));
+  Gate gate;
+  hooks->before([&](Operation operation, const std::string&) {
+    if (operation == Operation::create_file) gate.pass();
+  });
+  EXPECT_TRUE(manager.save(1, {{"state", changing_tree(2)}}, {.mode = SnapshotMode::borrow}).value());
+  gate.open();
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_HOLDS(manager, 1, changing_tree(2));
+}
+
+// A job of its own, with pools of a few blocks: many chunks go through, and never more than these blocks.
+TEST(Staging, StreamsWithinItsBound) {
+  constexpr std::size_t block = 4 << 20;
+  Tree tree;
+  for (int i = 0; i < 4; ++i) tree[std::to_string(i)] = make_tensor(DType::f32, {1 << 20}, Layout::packed, 1);
+  const Tree expected = tree;
+  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+    for (const Codec codec : codecs) {
+      if (mode != SnapshotMode::copy && codec.kind == Codec::Kind::none) continue;
+      SimulatedStore store;
+      BufferPool staging({.capacity_bytes = 2 * block, .block_bytes = block});
+      BufferPool coding({.capacity_bytes = 4 * coding_block_bytes(), .block_bytes = coding_block_bytes()});
+      EncoderCache encoders;
+      std::shared_ptr<SaveJob> job;
+      std::optional<Result<SaveReport>> report;
+      {
+        WorkerPool workers(2, 0);
+        WorkerPool control(1, 0);
+        const SaveContext context{&store, &workers, &staging, &coding, &encoders};
+        SaveRequest request;
+        request.step = 1;
+        request.final_name = "1";
+        request.items = {{"state", tree}};
+        request.mode = mode;
+        request.codec = codec;
+        request.custom_metadata_json = "null";
+        job = std::make_shared<SaveJob>(context, std::move(request), SaveJob::Clock::now());
+        control.post([&] { report = job->run(); });
+        job->capture();
+        job->snapshot().fence();
+        EXPECT_TRUE(job->snapshot().is_captured());
+        EXPECT_TRUE(job->wait_durable(std::nullopt));
+      }  // joins
+      ASSERT_TRUE(report.has_value());
+      EXPECT_OK(*report);
+      EXPECT_LE(staging.stats().mapped_bytes, 2 * block);
+      EXPECT_LE(coding.stats().mapped_bytes, 4 * coding_block_bytes());
+      EXPECT_EQ(staging.stats().leased_bytes, 0u);
+      EXPECT_EQ(coding.stats().leased_bytes, 0u);
+      if (mode == SnapshotMode::copy) {
+        EXPECT_EQ(staging.stats().leased_peak_bytes, 2 * block);
+      }
+
+      WorkerPool workers(2, 0);
+      const RestoreContext context{&store, &workers, &staging};
+      auto restored = StepReader::open(context, "1")->restore({}).value();
+      EXPECT_EQ(difference(expected, restored.tree()), "");
+      EXPECT_EQ(staging.stats().leased_bytes, 0u);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace milepost::testing
