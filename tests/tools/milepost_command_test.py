@@ -1,0 +1,377 @@
+#!/usr/bin/env python3
+"""The milepost command as people and scripts use it, on checkpoints that the library wrote.
+
+Usage: milepost_command_test.py MILEPOST MAKE_CHECKPOINTS [unittest's arguments]
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import unittest
+
+MILEPOST, MAKE_CHECKPOINTS = sys.argv[1:3]
+ESCAPE = "\x1b"
+
+
+def milepost(*arguments, environment=None):
+    return subprocess.run(
+        [MILEPOST, *map(str, arguments)], capture_output=True, env=os.environ | (environment or {}), check=False
+    )
+
+
+def on_terminal(*arguments, environment=None, columns=100):
+    """Output and status of a run whose standard output is a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        [MILEPOST, *map(str, arguments)],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})},
+    )
+    os.close(theirs)
+    output = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not part:
+            break
+        output += part
+    os.close(ours)
+    process.stderr.close()
+    return output.decode().replace("\r\n", "\n"), process.wait()
+
+
+class Checkpoints(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.temporary.name) / "ckpts"
+        subprocess.run([MAKE_CHECKPOINTS, cls.root], check=True)
+        cls.files = cls.listing(cls.root)
+
+    @classmethod
+    def tearDownClass(cls):
+        # Whatever was asked: nothing was changed.
+        assert cls.listing(cls.root) == cls.files
+        cls.temporary.cleanup()
+
+    @staticmethod
+    def listing(root):
+        return sorted((path.relative_to(root), path.stat().st_size, path.stat().st_mtime_ns) for path in root.rglob("*"))
+
+    def text(self, *arguments, status=0):
+        result = milepost(*arguments)
+        self.assertEqual(result.returncode, status, result.stderr.decode())
+        if status != 2:
+            self.assertEqual(result.stderr, b"")
+        output = result.stdout.decode()
+        self.assertNotIn(ESCAPE, output)
+        for line in output.splitlines():
+            self.assertEqual(line, line.rstrip(), "trailing space")
+        return output
+
+    def json(self, *arguments, status=0):
+        return json.loads(self.text(*arguments, "--json", status=status))
+
+    def error(self, *arguments):
+        result = milepost(*arguments)
+        message = result.stderr.decode()
+        self.assertEqual(result.returncode, 2, message)
+        self.assertEqual(result.stdout, b"")
+        self.assertTrue(message.startswith("milepost: "), message)
+        self.assertEqual(message.count("\n"), 1, message)
+        return message
+
+    def copy(self):
+        """A copy to damage."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        return pathlib.Path(shutil.copytree(self.root, pathlib.Path(directory.name) / "ckpts"))
+
+
+class Ls(Checkpoints):
+    def test_lists_steps(self):
+        lines = self.text("ls", self.root).splitlines()
+        self.assertEqual(lines[0].split(), "STEP AGE ITEMS LEAVES STATE STORED RATIO COMMIT METRICS".split())
+        self.assertEqual([line.split()[0] for line in lines[1:4]], ["10", "20", "30"])
+        self.assertIn("model, optimizer", lines[1])
+        self.assertTrue(lines[1].endswith("accuracy=0.5  loss=3.25"), lines[1])
+        self.assertTrue(lines[2].endswith("loss=nan"), lines[2])
+        self.assertTrue(lines[4].startswith("3 steps, "), lines[4])
+        self.assertTrue(all(len(line) <= 120 for line in lines), lines)
+
+    def test_json(self):
+        steps = self.json("ls", self.root)["steps"]
+        self.assertEqual([step["step"] for step in steps], [10, 20, 30])
+        self.assertEqual(steps[0]["metrics"], {"accuracy": 0.5, "loss": 3.25})
+        self.assertEqual(steps[1]["metrics"]["loss"], "nan")
+        self.assertEqual([item["name"] for item in steps[0]["items"]], ["model", "optimizer"])
+        for step in steps:
+            self.assertGreater(step["raw_bytes"], 9 << 20)
+            on_disk = sum(path.stat().st_size for path in (self.root / str(step["step"])).rglob("*") if path.is_file())
+            record = (self.root / str(step["step"]) / "step.json").stat().st_size
+            self.assertEqual(step["stored_bytes"], on_disk - record)
+        self.assertLess(steps[2]["stored_bytes"], steps[0]["stored_bytes"])
+
+    def test_an_unreadable_step_hides_no_other(self):
+        root = self.copy()
+        (root / "20/step.json").write_text("{}")
+        lines = self.text("ls", root, status=1).splitlines()
+        self.assertEqual([line.split()[0] for line in lines[1:4]], ["10", "20", "30"])
+        self.assertIn("step.json", lines[2])
+        self.assertIn("1 cannot be read", lines[4])
+        self.assertEqual(self.json("ls", root, status=1)["steps"][1]["error"]["code"], "corruption")
+
+    def test_finds_prefixes(self):
+        with tempfile.TemporaryDirectory() as root:
+            subprocess.run([MAKE_CHECKPOINTS, root, "step_"], check=True)
+            self.assertEqual([step["step"] for step in self.json("ls", root)["steps"]], [10, 20, 30])
+            shutil.copytree(f"{root}/step_10", f"{root}/40")
+            self.assertIn('--prefix: "", "step_"', self.error("ls", root))
+            self.assertEqual(len(self.json("ls", root, "--prefix", "step_")["steps"]), 3)
+
+    def test_directories_that_are_none_of_checkpoints(self):
+        self.assertIn("No such file", self.error("ls", self.root / "gone"))
+        self.assertIn("no directory of checkpoints", self.error("ls", "/usr/lib"))
+        self.assertIn("is a step itself", self.error("ls", self.root / "10"))
+        self.assertIn("ot a directory", self.error("ls", self.root / "10/step.json"))
+
+    def test_colour_only_for_people(self):
+        output, status = on_terminal("ls", self.root)
+        self.assertEqual(status, 0)
+        self.assertIn(ESCAPE + "[", output)
+        self.assertNotIn(ESCAPE, on_terminal("ls", self.root, environment={"NO_COLOR": "1"})[0])
+        self.assertNotIn(ESCAPE, on_terminal("ls", self.root, environment={"TERM": "dumb"})[0])
+        plain = on_terminal("ls", self.root, environment={"NO_COLOR": "1"}, columns=80)[0].splitlines()
+        self.assertTrue(all(len(line) <= 80 for line in plain), plain)
+
+
+class Show(Checkpoints):
+    def leaves(self, *arguments):
+        document = self.json("show", self.root, *arguments)
+        return {f"{item['name']}:{leaf['path']}": leaf for item in document["items"] for leaf in item["leaves"]}
+
+    def test_the_tree(self):
+        output = self.text("show", self.root)
+        self.assertTrue(output.startswith("step 30  committed 20"), output)
+        for expected in (r"  loss = 1.5", '{"run":"test"}', "codec zstd:1", r'"tiny\x1b[31m"', "64, 128", "BF16"):
+            self.assertIn(expected, output)
+        self.assertTrue(all(len(line) <= 120 for line in output.splitlines()), output)
+
+    def test_json_says_what_was_saved(self):
+        document = self.json("show", self.root, 10)
+        self.assertEqual(document["step"], 10)
+        self.assertEqual(document["custom_metadata"], {"run": "test"})
+        leaves = self.leaves("10")
+        self.assertEqual(leaves["model:big"]["shape"], [9, 1024, 1024])
+        self.assertEqual(leaves["model:big"]["bytes"], 9 << 20)
+        self.assertEqual(leaves["model:embedding"]["type"], "BF16")
+        self.assertEqual(leaves["model:none"]["bytes"], 0)
+        self.assertEqual(leaves["model:config/heads"]["value"], 8)
+        self.assertIsNone(leaves["model:config/nothing"]["value"])
+        self.assertEqual(leaves["model:config/text"]["type"], "string")
+        for leaf in leaves.values():  # nothing is coded in this step
+            self.assertEqual(leaf.get("stored_bytes_estimate", leaf["bytes"]), leaf["bytes"], leaf)
+        self.assertEqual(len(leaves), 16)
+        self.assertEqual([item["leaf_count"] for item in document["items"]], [14, 2])
+
+    def test_estimates_add_up(self):
+        for step in ("20", "30"):
+            estimate = sum(leaf.get("stored_bytes_estimate", 0) for leaf in self.leaves(step).values())
+            stored = sum(path.stat().st_size for path in (self.root / step).glob("*/data-*"))
+            self.assertGreater(estimate, 0)
+            self.assertLessEqual(estimate, stored)
+
+    def test_parts(self):
+        self.assertEqual(set(self.leaves("latest", "optimizer")), {"optimizer:m", "optimizer:cube"})
+        self.assertEqual(
+            set(self.leaves("--path", "layers/*/w", "--path", "cube")),
+            {"model:layers/0/w", "model:layers/1/w", "model:cube", "optimizer:cube"},
+        )
+        shallow = self.text("show", self.root, "10", "model", "--depth", "1")
+        self.assertIn("layers/", shallow)
+        self.assertNotIn("64, 128", shallow)
+        self.assertIn("2 leaves", shallow)
+        self.assertIn("matches absent", self.error("show", self.root, "10", "--path", "absent"))
+        self.assertIn("model", self.error("show", self.root, "10", "modell"))
+        self.assertIn("the steps are 10, 20, 30", self.error("show", self.root, 11))
+        self.assertIn("expected a number or latest", self.error("show", self.root, "-1x"))
+
+
+    def test_damage_is_an_error(self):
+        root = self.copy()
+        (root / "20/model/chunks-0.bin").write_bytes(b"?")
+        self.assertIn("20/model/chunks-0.bin", self.error("show", root, "20"))
+        self.assertEqual(milepost("show", root, "20", "optimizer").returncode, 0)
+
+
+class Verify(Checkpoints):
+    def tensor_place(self, root, step, item, name):
+        """Where a leaf lies in a step stored as it is, according to the safetensors header of its file."""
+        (file,) = (root / str(step) / item).glob("data-*.safetensors")
+        data = file.read_bytes()
+        (length,) = struct.unpack("<Q", data[:8])
+        begin, end = json.loads(data[8 : 8 + length])[name]["data_offsets"]
+        return file, 8 + length + begin, end - begin
+
+    def flip(self, file, offset):
+        with open(file, "r+b") as stream:
+            stream.seek(offset)
+            byte = stream.read(1)
+            stream.seek(offset)
+            stream.write(bytes([byte[0] ^ 0x10]))
+
+    def test_sound_steps(self):
+        self.assertTrue(self.text("verify", self.root).startswith("step 30  ok  "))
+        output = self.text("verify", self.root, "--all")
+        self.assertEqual([line.split()[:3] for line in output.splitlines()[:3]], [["step", s, "ok"] for s in ("10", "20", "30")])
+        self.assertTrue(output.endswith("all 3 steps are sound\n"))
+        document = self.json("verify", self.root, "20", "latest")
+        self.assertTrue(document["ok"])
+        self.assertEqual([step["step"] for step in document["steps"]], [20, 30])
+
+    def test_names_the_damaged_place(self):
+        root = self.copy()
+        file, begin, size = self.tensor_place(root, 10, "model", "big")
+        place = begin + size // 2
+        self.flip(file, place)
+        document = self.json("verify", root, "--all", status=1)
+        self.assertEqual([step["ok"] for step in document["steps"]], [False, True, True])
+        (damage,) = document["steps"][0]["damage"]
+        self.assertEqual(damage["file"], str(file.relative_to(root)))
+        self.assertLessEqual(damage["offset"], place)
+        self.assertGreater(damage["offset"] + damage["bytes"], place)
+        self.assertLessEqual(damage["bytes"], 4 << 20)
+        self.assertEqual(damage["leaves"], ["model: big"])
+        self.assertEqual(damage["error"]["code"], "corruption")
+
+        output = self.text("verify", root, "10", status=1)
+        for expected in ("step 10  damaged", str(file.relative_to(root)), f"offset {damage['offset']},", "model: big"):
+            self.assertIn(expected, output)
+
+    def test_other_damage(self):
+        def truncate(root):
+            file, begin, size = self.tensor_place(root, 10, "optimizer", "m")
+            os.truncate(file, begin + 8)
+
+        changes = {
+            "10/optimizer/data-0.safetensors": truncate,
+            "10/step.json": lambda root: self.flip(root / "10/step.json", 300),
+            "10/model/manifest.json": lambda root: self.flip(root / "10/model/manifest.json", 200),
+            "10/model/chunks-0.bin": lambda root: self.flip(root / "10/model/chunks-0.bin", 70),
+            "10/model/stranger": lambda root: (root / "10/model/stranger").write_text("?"),
+        }
+        for file, change in changes.items():
+            with self.subTest(file=file):
+                root = self.copy()
+                change(root)
+                document = self.json("verify", root, "10", status=1)
+                said = " ".join((d["file"] or "") + " " + d["error"]["message"] for d in document["steps"][0]["damage"])
+                self.assertIn(file, said)
+                self.assertIn(file, self.text("verify", root, "10", status=1))
+
+    def test_cannot_find_out(self):
+        self.assertIn("holds no step 11", self.error("verify", self.root, "10", "11"))
+        self.error("verify", self.root, "10", "--all")
+
+
+class Cat(Checkpoints):
+    def test_values(self):
+        document = self.json("cat", self.root, 10, "layers/1/w", "--limit", 300)
+        self.assertEqual(document["values"], [i * 0.25 for i in range(300)])
+        self.assertTrue(document["truncated"])
+        self.assertEqual((document["type"], document["shape"]), ("F32", [64, 128]))
+        for step in (10, 20, 30):
+            document = self.json("cat", self.root, step, "cube", "--item", "model")
+            self.assertEqual(document["values"], [i - 30 for i in range(60)])
+            self.assertFalse(document["truncated"])
+        self.assertEqual(self.json("cat", self.root, "latest", "embedding", "--limit", "3")["values"], [1, 1.0078125, 1.015625])
+        self.assertEqual(self.json("cat", self.root, "latest", "scalar")["values"], [0.25])
+        self.assertEqual(self.json("cat", self.root, "latest", "none")["values"], [])
+        self.assertEqual(self.json("cat", self.root, "latest", "m", "--limit", "5")["values"], [0, 0, 0, "nan", "-inf"])
+
+    def test_text(self):
+        lines = self.text("cat", self.root, 10, "cube", "--item", "model", "--limit", 7).splitlines()
+        self.assertEqual(lines[0], "model: cube  I64[3, 4, 5]  480 B")
+        self.assertEqual(lines[1].split("]")[0], "[0, 0, 0")
+        self.assertEqual([int(value) for line in lines[1:-1] for value in line.split("]")[1].split()], list(range(-30, -23)))
+        self.assertTrue(lines[-1].startswith("53 elements more"), lines[-1])
+
+    def test_other_leaves(self):
+        self.assertEqual(self.text("cat", self.root, 10, "config/heads"), "8\n")
+        self.assertEqual(self.text("cat", self.root, 10, "config/dropout"), "0.1\n")
+        self.assertEqual(self.text("cat", self.root, 10, "config/tied"), "true\n")
+        self.assertEqual(self.text("cat", self.root, 10, "config/nothing"), "null\n")
+        self.assertEqual(self.text("cat", self.root, 10, "config/name"), "tiny\\x1b[31m\n")
+        self.assertEqual(self.text("cat", self.root, 10, "config/text"), "x" * 10000 + "\n")
+        self.assertEqual(self.json("cat", self.root, 10, "config/blob")["value_hex"], "dead00")
+        self.assertIn(" de ad 00", self.text("cat", self.root, 10, "config/blob"))
+
+    def test_statistics(self):
+        stats = self.json("cat", self.root, 20, "m", "--stats")["stats"]
+        self.assertEqual((stats["count"], stats["zeros"], stats["nan"], stats["inf"]), (100, 48, 1, 1))
+        self.assertEqual((stats["min"], stats["max"]), (0, 1))
+        self.assertAlmostEqual(stats["mean"], 50 / 98)
+        stats = self.json("cat", self.root, 20, "big", "--stats")["stats"]
+        self.assertEqual((stats["min"], stats["max"], stats["count"]), (0, 250, 9 << 20))
+        self.assertIn("nan    1 (1 %)", self.text("cat", self.root, 20, "m", "--stats"))
+
+    def test_raw(self):
+        for step in (10, 20, 30):
+            raw = milepost("cat", self.root, step, "layers/0/w", "--raw").stdout
+            self.assertEqual(raw, struct.pack("<8192f", *(i * 0.25 for i in range(8192))))
+        self.assertEqual(milepost("cat", self.root, 30, "big", "--raw").stdout, bytes(i * 7 % 251 for i in range(9 << 20)))
+        self.assertEqual(milepost("cat", self.root, 30, "config/blob", "--raw").stdout, b"\xde\xad\x00")
+        self.assertEqual(on_terminal("cat", self.root, 30, "config/blob", "--raw"), ("", 2))
+
+    def test_errors(self):
+        self.assertIn("several items", self.error("cat", self.root, 10, "cube"))
+        self.assertIn("such as layers/0/w", self.error("cat", self.root, 10, "layers"))
+        self.assertIn("has no leaf nope", self.error("cat", self.root, 10, "nope"))
+        self.assertIn("is no tensor", self.error("cat", self.root, 10, "config/heads", "--stats"))
+        self.error("cat", self.root, 10, "m", "--stats", "--raw")
+
+    def test_damage_is_an_error(self):
+        root = self.copy()
+        for file in (root / "30/model").glob("data-*"):
+            file.write_bytes(bytes(file.stat().st_size))
+        self.assertIn("data-0.bin", self.error("cat", root, 30, "layers/0/w"))
+
+
+class Help(unittest.TestCase):
+    def test_teaches(self):
+        for command in ((), ("ls",), ("show",), ("verify",), ("cat",)):
+            result = milepost(*command, "--help")
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            text = result.stdout.decode()
+            self.assertIn("Examples:\n  milepost " + " ".join(command), text)
+            self.assertTrue(all(len(line) <= 100 for line in text.splitlines()), text)
+
+    def test_complains_in_one_line(self):
+        for arguments in (["frob"], ["ls"], ["ls", "/", "--frob"], ["cat", "/", "1", "p", "--limit", "-1"]):
+            result = milepost(*arguments)
+            self.assertEqual((result.returncode, result.stdout), (2, b""), arguments)
+            message = result.stderr.decode()
+            self.assertTrue(message.startswith("milepost: ") and message.count("\n") == 1, message)
+        self.assertEqual(milepost().returncode, 2)
+        self.assertRegex(milepost("--version").stdout.decode(), r"^milepost \d+\.\d+\.\d+ \(format 1\.\d+\)\n$")
+
+    def test_a_full_disk_is_no_success(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([MILEPOST, "--version"], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(result.returncode, 2, result)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -1,0 +1,113 @@
+#include "tools/milepost/checkpoint_directory.h"
+
+#include "milepost/engine/catalog.h"
+#include "milepost/engine/format/names.h"
+#include "milepost/io/posix_store.h"
+#include "milepost/io/try.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <thread>
+
+namespace milepost::tool {
+namespace {
+
+constexpr std::size_t staging_bytes = std::size_t{256} << 20;
+
+// "90, 100, 110", or the last few of many.
+std::string step_list(const std::vector<std::int64_t>& steps) {
+  if (steps.empty()) return "there is no step";
+  constexpr std::size_t shown_max = 5;
+  const std::size_t shown = std::min(steps.size(), shown_max);
+  std::string text = steps.size() > shown_max ? "the latest steps are " : "the steps are ";
+  if (steps.size() == 1) text = "the only step is ";
+  for (std::size_t i = steps.size() - shown; i < steps.size(); ++i) {
+    text += std::to_string(steps[i]) + (i + 1 < steps.size() ? ", " : "");
+  }
+  return text;
+}
+
+bool is_file(Store& store, const std::string& path) {
+  const auto info = store.stat(path);
+  return info.has_value() && info->type == EntryType::file;
+}
+
+}  // namespace
+
+Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path,
+                                                      const std::optional<std::string>& prefix) {
+  CheckpointDirectory result;
+  result.path_ = path;
+  MILEPOST_ASSIGN(result.store_, PosixStore::open(path, {.create = false, .read_only = true}));
+  if (prefix) {
+    MILEPOST_TRY(check_step_prefix(*prefix));
+    result.prefix_ = *prefix;
+  } else {
+    MILEPOST_TRY(result.find_prefix());
+  }
+  MILEPOST_ASSIGN(result.steps_, list_steps(*result.store_, result.prefix_));
+  if (result.steps_.empty() && !is_file(*result.store_, std::string(root_record_name))) {
+    if (is_file(*result.store_, std::string(step_record_name))) {
+      return Error(ErrorCode::failed_precondition,
+                   path + " is a step itself: name the directory that holds it, then the step");
+    }
+    return Error(ErrorCode::failed_precondition, path + " is no directory of checkpoints: it holds neither " +
+                                                     std::string(root_record_name) + " nor a step");
+  }
+  const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  result.workers_ = std::make_unique<WorkerPool>(threads, 0);
+  result.staging_ =
+      std::make_unique<BufferPool>(BufferPoolOptions{.capacity_bytes = staging_bytes, .block_bytes = chunk_bytes_max});
+  return result;
+}
+
+Result<void> CheckpointDirectory::find_prefix() {
+  MILEPOST_ASSIGN(const std::vector<DirectoryEntry> entries, store_->list_directory(""));
+  std::set<std::string> prefixes;
+  for (const DirectoryEntry& entry : entries) {
+    const std::size_t digits = entry.name.find_last_not_of("0123456789") + 1;  // npos + 1 is 0
+    const std::string prefix = entry.name.substr(0, digits);
+    if (entry.type == EntryType::directory && check_step_prefix(prefix).has_value() &&
+        parse_step_directory_name(prefix, entry.name) &&
+        is_file(*store_, entry.name + "/" + std::string(step_record_name))) {
+      prefixes.insert(prefix);
+    }
+  }
+  if (prefixes.size() > 1) {
+    std::string list;
+    for (const std::string& prefix : prefixes) list += (list.empty() ? "\"" : ", \"") + prefix + "\"";
+    return Error(ErrorCode::failed_precondition,
+                 path_ + " holds steps of several prefixes: choose one with --prefix: " + list);
+  }
+  if (!prefixes.empty()) prefix_ = *prefixes.begin();
+  return {};
+}
+
+Result<std::int64_t> CheckpointDirectory::find_step(const std::string& text) const {
+  if (text == "latest") {
+    if (steps_.empty()) return Error(ErrorCode::not_found, path_ + " holds no step");
+    return steps_.back();
+  }
+  std::int64_t step = -1;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, step);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || step < 0) {
+    return Error(ErrorCode::invalid_argument, "\"" + text + "\" is no step: expected a number or latest");
+  }
+  if (!std::binary_search(steps_.begin(), steps_.end(), step)) {
+    return Error(ErrorCode::not_found, path_ + " holds no step " + text + "; " + step_list(steps_));
+  }
+  return step;
+}
+
+Result<StepRecord> CheckpointDirectory::read_record(std::int64_t step) {
+  return read_step_record(*store_, step_directory_name(prefix_, step));
+}
+
+Result<StepReader> CheckpointDirectory::open_step(std::int64_t step) {
+  const RestoreContext context = {.store = store_.get(), .workers = workers_.get(), .staging = staging_.get()};
+  return StepReader::open(context, step_directory_name(prefix_, step));
+}
+
+}  // namespace milepost::tool

@@ -1,0 +1,41 @@
+// A directory of checkpoints, opened for reading only, with what reading steps needs.
+#pragma once
+
+#include "milepost/engine/restore/restore.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace milepost::tool {
+
+class CheckpointDirectory {
+ public:
+  // `prefix`: of the steps' names; without it, what the directory shows. failed_precondition, with
+  // the way out, if the directory is none of checkpoints, or mixes prefixes.
+  static Result<CheckpointDirectory> open(const std::string& path, const std::optional<std::string>& prefix);
+
+  const std::string& path() const { return path_; }
+  // Ascending.
+  const std::vector<std::int64_t>& steps() const { return steps_; }
+  // A decimal number or "latest". not_found names the steps that there are.
+  Result<std::int64_t> find_step(const std::string& text) const;
+
+  Result<StepRecord> read_record(std::int64_t step);
+  Result<StepReader> open_step(std::int64_t step);
+
+ private:
+  CheckpointDirectory() = default;
+  Result<void> find_prefix();
+
+  std::string path_;
+  std::string prefix_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<BufferPool> staging_;
+  std::vector<std::int64_t> steps_;
+};
+
+}  // namespace milepost::tool

@@ -1,0 +1,140 @@
+// milepost ls: the steps of a directory.
+#include "tools/milepost/checkpoint_directory.h"
+#include "tools/milepost/commands.h"
+#include "tools/milepost/json.h"
+#include "tools/milepost/terminal.h"
+#include "tools/milepost/text.h"
+
+#include "milepost/io/try.h"
+
+#include <chrono>
+#include <cstdio>
+
+namespace milepost::tool {
+namespace {
+
+struct Totals {
+  std::uint64_t leaves = 0;
+  std::uint64_t raw_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+};
+
+Totals totals_of(const StepRecord& record) {
+  Totals totals;
+  for (const ItemRecord& item : record.items) {
+    totals.leaves += item.leaf_count;
+    totals.raw_bytes += item.raw_bytes;
+    totals.stored_bytes += item.stored_bytes + item.manifest_bytes;
+  }
+  return totals;
+}
+
+double seconds_between(std::int64_t from_ns, std::int64_t to_ns) {
+  return (static_cast<double>(to_ns) - static_cast<double>(from_ns)) * 1e-9;
+}
+
+std::int64_t now_unix_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// The names while they are short, then their number.
+std::string items_text(const StepRecord& record) {
+  std::string names;
+  for (const ItemRecord& item : record.items) names += (names.empty() ? "" : ", ") + printable(item.name);
+  return display_width(names) <= 24 ? names : counted(record.items.size(), "item", "items");
+}
+
+std::string metrics_text(const StepRecord& record) {
+  std::string text;
+  for (const auto& [name, value] : record.metrics) {
+    char figure[40];
+    std::snprintf(figure, sizeof figure, "%.6g", value);
+    text += (text.empty() ? "" : "  ") + printable(name) + "=" + figure;
+  }
+  return text;
+}
+
+Json json_of(std::int64_t step, const StepRecord& record, std::int64_t now) {
+  const Totals totals = totals_of(record);
+  Json items = Json::array();
+  for (const ItemRecord& item : record.items) {
+    items.push_back({{"name", item.name},
+                     {"leaves", item.leaf_count},
+                     {"raw_bytes", item.raw_bytes},
+                     {"stored_bytes", item.stored_bytes + item.manifest_bytes}});
+  }
+  Json metrics = Json::object();
+  for (const auto& [name, value] : record.metrics) metrics[name] = json_number(value);
+  return {{"step", step},
+          {"committed", utc_time(record.commit_unix_ns)},
+          {"age_s", seconds_between(record.commit_unix_ns, now)},
+          {"commit_s", seconds_between(record.init_unix_ns, record.commit_unix_ns)},
+          {"world_size", record.world_size},
+          {"leaves", totals.leaves},
+          {"raw_bytes", totals.raw_bytes},
+          {"stored_bytes", totals.stored_bytes},
+          {"items", std::move(items)},
+          {"metrics", std::move(metrics)}};
+}
+
+}  // namespace
+
+Result<int> run_ls(const CommonOptions& common) {
+  MILEPOST_ASSIGN(CheckpointDirectory directory, CheckpointDirectory::open(common.directory, common.prefix));
+  const std::int64_t now = now_unix_ns();
+  using enum Table::Align;
+  Table table({{"STEP", right},
+               {"AGE", right},
+               {"ITEMS", left},
+               {"LEAVES", right},
+               {"STATE", right},
+               {"STORED", right},
+               {"RATIO", right},
+               {"COMMIT", right},
+               {"METRICS", left}});
+  Json steps = Json::array();
+  Totals sum;
+  std::uint64_t damaged = 0;
+  for (const std::int64_t step : directory.steps()) {
+    const auto record = directory.read_record(step);
+    if (record.has_error()) {
+      if (record.error().code() == ErrorCode::not_found) continue;  // removed since the directory was listed
+      if (record.error().code() == ErrorCode::io) return record.error();
+      ++damaged;
+      table.add_note({std::to_string(step), Colour::bold}, {printable(record.error().to_string()), Colour::red});
+      steps.push_back({{"step", step}, {"error", json_error(record.error())}});
+      continue;
+    }
+    const Totals totals = totals_of(*record);
+    sum.raw_bytes += totals.raw_bytes;
+    sum.stored_bytes += totals.stored_bytes;
+    table.add({{std::to_string(step), Colour::bold},
+               {human_age(seconds_between(record->commit_unix_ns, now))},
+               {items_text(*record)},
+               {std::to_string(totals.leaves)},
+               {human_bytes(totals.raw_bytes)},
+               {human_bytes(totals.stored_bytes)},
+               {human_ratio(static_cast<double>(totals.raw_bytes), static_cast<double>(totals.stored_bytes))},
+               {human_seconds(seconds_between(record->init_unix_ns, record->commit_unix_ns))},
+               {metrics_text(*record)}});
+    steps.push_back(json_of(step, *record, now));
+  }
+
+  const int status = damaged > 0 ? status_damaged : status_ok;
+  if (common.json) {
+    print_json({{"directory", directory.path()}, {"steps", std::move(steps)}});
+    return status;
+  }
+  if (directory.steps().empty()) {
+    std::printf("%s holds no step yet\n", directory.path().c_str());
+    return status;
+  }
+  std::string summary =
+      counted(directory.steps().size(), "step", "steps") + ", " + human_bytes(sum.stored_bytes) + " stored";
+  if (damaged > 0) summary += ", " + std::to_string(damaged) + " cannot be read";
+  std::printf("%s%s\n", table.to_string().c_str(), coloured(Colour::dim, summary).c_str());
+  return status;
+}
+
+}  // namespace milepost::tool
