@@ -1,0 +1,122 @@
+#include "examples/main_job/train.h"
+
+#include "examples/gpt/trainer.h"
+#include "examples/main_job/run_log.h"
+
+#include "milepost/io/try.h"
+#include "milepost/milepost.h"
+
+#include <chrono>
+#include <optional>
+
+namespace main_job {
+namespace {
+
+using milepost::Tree;
+
+class Stopwatch {
+ public:
+  double ms() const {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// The whole state as a tree of views: nothing is copied.
+Tree tree_of(const gpt::Trainer& trainer) {
+  Tree tree;
+  for (const gpt::NamedTensor& tensor : trainer.tensors()) {
+    Tree* node = &tree;
+    for (std::size_t begin = 0; begin != std::string::npos;) {
+      const std::size_t end = tensor.path.find('/', begin);
+      node = &(*node)[tensor.path.substr(begin, end - begin)];
+      begin = end == std::string::npos ? end : end + 1;
+    }
+    const auto dtype = tensor.kind == gpt::NamedTensor::Kind::f32 ? milepost::DType::f32 : milepost::DType::bf16;
+    *node = milepost::Tensor::view(tensor.data, dtype, tensor.shape);
+  }
+  const gpt::Progress& progress = trainer.progress();
+  tree["step"] = progress.step;
+  tree["tokens_seen"] = progress.tokens_seen;
+  tree["random"]["seed"] = progress.random.seed;
+  tree["random"]["counter"] = progress.random.counter;
+  return tree;
+}
+
+// The tensors were restored in place; the scalars come back in the tree.
+void take_scalars(const Tree& tree, gpt::Progress& progress) {
+  progress.step = *tree.find("step")->get_if<std::int64_t>();
+  progress.tokens_seen = *tree.find("tokens_seen")->get_if<std::int64_t>();
+  progress.random.seed = *tree.find("random/seed")->get_if<std::uint64_t>();
+  progress.random.counter = *tree.find("random/counter")->get_if<std::uint64_t>();
+}
+
+milepost::Result<milepost::CheckpointManager> open_manager(const TrainOptions& options) {
+  MILEPOST_ASSIGN(const auto codec, milepost::Codec::parse(options.codec));
+  const auto mode = options.mode == "lazy" ? milepost::SnapshotMode::lazy : milepost::SnapshotMode::copy;
+  return milepost::CheckpointManager::open(
+      options.checkpoints, {.save_interval_steps = options.save_every, .max_to_keep = 3, .mode = mode, .codec = codec});
+}
+
+// Tells of the last save once it is committed.
+void log_last_save(const milepost::CheckpointManager& manager, std::int64_t& logged) {
+  const auto report = manager.last_save();
+  if (!report || report->step == logged) return;
+  logged = report->step;
+  log_saved({report->step, report->stall_s * 1e3, report->durable_s * 1e3, report->committed_s * 1e3, report->raw_bytes,
+             report->stored_bytes});
+}
+
+}  // namespace
+
+milepost::Result<void> train(const TrainOptions& options) {
+  MILEPOST_ASSIGN(const gpt::Text text, gpt::Text::read(options.corpus));
+  gpt::TrainerConfig config;
+  config.threads = options.threads;
+  gpt::Trainer trainer(text, config);
+
+  std::optional<milepost::CheckpointManager> manager;
+  if (!options.checkpoints.empty()) {
+    MILEPOST_ASSIGN(manager, open_manager(options));
+    Tree tree = tree_of(trainer);
+    const Stopwatch restore;
+    MILEPOST_ASSIGN(const auto restored, manager->restore_latest(tree));
+    if (restored) {
+      take_scalars(tree, trainer.progress());
+      log_resumed(*restored, restore.ms());
+    }
+    const Stopwatch warm_up;
+    MILEPOST_TRY(manager->warm_up({{"state", tree_of(trainer)}}));
+    log_warm_up(warm_up.ms());
+    // In lazy mode the state is copied while the next step computes, up to here; else this is free.
+    trainer.before_update([&] { manager->fence(); });
+  }
+
+  std::int64_t logged_save = -1;
+  while (trainer.progress().step < options.steps) {
+    StepEvent event;
+    const Stopwatch compute;
+    event.loss = trainer.train_step();
+    event.compute_ms = compute.ms();
+    event.step = trainer.progress().step;
+    if (manager) {
+      log_last_save(*manager, logged_save);
+      const Stopwatch stall;
+      MILEPOST_ASSIGN(const bool saving,
+                      manager->save(event.step, {{"state", tree_of(trainer)}}, {.metrics = {{"loss", event.loss}}}));
+      event.stall_ms = stall.ms();
+      if (saving) log_save_begun(event.step);
+    }
+    log_step(event);
+  }
+  if (manager) {
+    MILEPOST_TRY(manager->close());
+    log_last_save(*manager, logged_save);
+  }
+  log_final(trainer.state_digest().hex());
+  return {};
+}
+
+}  // namespace main_job
