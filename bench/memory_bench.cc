@@ -1,0 +1,100 @@
+// Does memory stay within its bound?
+//
+//   cmake --build --preset release --target memory_bench && build/release/bench/memory_bench
+//
+// A GPT's state of 512 MB, and one of 100,000 leaves of 64 floats, saved in each mode and restored in
+// place, with a bound (staging_bytes) of 64 MB and of 256 MB.
+//   extra_MB  the most memory that was resident at any time of the save or restore (VmHWM), without what
+//             was before the manager was opened: the state, and the tree
+//   bound_MB  staging_bytes
+//   of_bound  extra_MB / bound_MB; goal: 1 at most
+#include "milepost/engine/checkpoint_manager.h"
+#include "bench/measure.h"
+#include "bench/registry.h"
+#include "bench/sample_data.h"
+#include "bench/state.h"
+
+#include <malloc.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace milepost::bench {
+namespace {
+
+Items gpt_items() { return gpt_state(512'000'000).items(); }
+
+Items small_leaves() {
+  constexpr std::int64_t leaf_count = 100'000;
+  constexpr std::int64_t values_each = 64;
+  static std::vector<float> values = sample::weights(leaf_count * values_each);
+  Tree tree;
+  for (std::int64_t i = 0; i < leaf_count; ++i) {
+    tree["block" + std::to_string(i / 100)]["w" + std::to_string(i % 100)] =
+        Tensor::of(values.data() + i * values_each, {values_each});
+  }
+  return {{"state", std::move(tree)}};
+}
+
+// Without a mode: restores what a save before has left.
+void extra_memory(benchmark::State& state, Items (*make)(), std::optional<SnapshotMode> mode, std::uint64_t bound) {
+  Items items = make();
+  const Scratch scratch;
+  CheckpointManagerOptions options;
+  options.mode = mode.value_or(SnapshotMode::copy);
+  options.staging_bytes = bound;
+  if (!mode) {
+    auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
+    checked(manager.save(1, items));
+    checked(manager.close());
+  }
+  malloc_trim(0);
+  const std::uint64_t before = ResidentMemory::now();
+  ResidentMemory::reset_peak();
+  for (auto _ : state) {
+    const double taken = seconds([&] {
+      auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
+      if (mode) {
+        checked(manager.save(1, items));
+        checked(manager.close());
+      } else {
+        checked(manager.restore_latest(items.front().tree));
+      }
+    });
+    state.SetIterationTime(taken);
+  }
+  const std::uint64_t peak = ResidentMemory::peak();
+  const double extra = peak > before ? static_cast<double>(peak - before) : 0;
+  state.counters["extra_MB"] = 1e-6 * extra;
+  state.counters["bound_MB"] = 1e-6 * static_cast<double>(bound);
+  state.counters["of_bound"] = extra / static_cast<double>(bound);
+  state.counters["of_bound.at_most"] = 1;
+}
+
+}  // namespace
+
+void register_all() {
+  const std::vector<std::pair<std::string, Items (*)()>> states = {{"GPT 512 MB", gpt_items},
+                                                                   {"100,000 leaves", small_leaves}};
+  const std::vector<std::pair<std::string, std::optional<SnapshotMode>>> doings = {
+      {"save copy", SnapshotMode::copy},
+      {"save lazy", SnapshotMode::lazy},
+      {"save borrow", SnapshotMode::borrow},
+      {"restore", std::nullopt}};
+  for (const auto& [name, make] : states) {
+    for (const std::uint64_t bound : {64 * mib, 256 * mib}) {
+      for (const auto& [doing, mode] : doings) {
+        const auto run = [=, items = make, how = mode](benchmark::State& state) {
+          extra_memory(state, items, how, bound);
+        };
+        const std::string full = "memory/" + name + "/" + doing + "/" + std::to_string(bound / mib) + " MiB";
+        add(full, 1, run);
+      }
+    }
+  }
+}
+
+}  // namespace milepost::bench
