@@ -4,10 +4,15 @@
 #include "milepost/io/try.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace milepost {
 
-Result<std::vector<std::int64_t>> list_steps(Store& store, std::string_view step_prefix) {
+namespace {
+
+// The steps of one listing; none if a step was removed while it was looked at.
+Result<std::optional<std::vector<std::int64_t>>> list_once(Store& store, std::string_view step_prefix) {
   MILEPOST_ASSIGN(const auto entries, store.list_directory(""));
   std::vector<std::int64_t> steps;
   for (const DirectoryEntry& entry : entries) {
@@ -15,14 +20,29 @@ Result<std::vector<std::int64_t>> list_steps(Store& store, std::string_view step
     const auto step = parse_step_directory_name(step_prefix, entry.name);
     if (!step) continue;
     const auto record = store.stat(entry.name + '/' + std::string(step_record_name));
-    if (record.has_error()) {
-      if (record.error().code() == ErrorCode::not_found) continue;
-      return record.error();
+    if (record.has_value()) {
+      if (record->type == EntryType::file) steps.push_back(*step);
+      continue;
     }
-    if (record->type == EntryType::file) steps.push_back(*step);
+    if (record.error().code() != ErrorCode::not_found) return record.error();
+    const auto directory = store.stat(entry.name);
+    if (directory.has_value()) continue;  // somebody else's
+    if (directory.error().code() != ErrorCode::not_found) return directory.error();
+    return std::optional<std::vector<std::int64_t>>();
   }
   std::sort(steps.begin(), steps.end());
-  return steps;
+  return std::optional(std::move(steps));
+}
+
+}  // namespace
+
+// A step that retention removes meanwhile has a newer one in its place, which the listing may not have seen:
+// without another look, a directory that always has a step could seem to have none.
+Result<std::vector<std::int64_t>> list_steps(Store& store, std::string_view step_prefix) {
+  for (;;) {
+    MILEPOST_ASSIGN(auto steps, list_once(store, step_prefix));
+    if (steps) return std::move(*steps);
+  }
 }
 
 Result<StepRecord> read_step_record(Store& store, const std::string& directory) {
