@@ -142,10 +142,8 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
 
   if (step < 0) return explain(invalid("a step must not be negative"));
   if (auto valid = check_items(items); valid.has_error()) return explain(valid.error());
-  if (auto codec = options.codec;
-      codec && codec->kind == Codec::Kind::zstd && (codec->level < 1 || codec->level > 19)) {
-    return explain(invalid("codec zstd: the level " + std::to_string(codec->level) + " is not between 1 and 19"));
-  }
+  const Codec codec = options.codec.value_or(options_.codec);
+  if (auto valid = check_codec(codec); valid.has_error()) return explain(valid.error());
   if (auto valid = check_metrics(options.metrics); valid.has_error()) return explain(valid.error());
   auto custom_metadata = compact_custom_metadata(options.custom_metadata_json);
   if (custom_metadata.has_error()) return explain(custom_metadata.error());
@@ -166,7 +164,7 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
                       directory_of(step),
                       std::move(items),
                       options.mode.value_or(options_.mode),
-                      options.codec.value_or(options_.codec),
+                      codec,
                       std::move(options.metrics),
                       std::move(custom_metadata).value(),
                       options_.on_save_progress};

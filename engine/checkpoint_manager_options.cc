@@ -1,10 +1,18 @@
 #include "milepost/engine/checkpoint_manager_options.h"
 
 #include "milepost/engine/format/names.h"
+#include "milepost/io/try.h"
 
 namespace milepost {
 
 static Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
+
+Result<void> check_codec(const Codec& codec) {
+  if (codec.kind == Codec::Kind::zstd && (codec.level < 1 || codec.level > 19)) {
+    return invalid("codec zstd: the level " + std::to_string(codec.level) + " is not between 1 and 19");
+  }
+  return {};
+}
 
 Result<void> check_options(const CheckpointManagerOptions& options) {
   if (options.save_interval_steps < 1) {
@@ -19,9 +27,7 @@ Result<void> check_options(const CheckpointManagerOptions& options) {
   }
   if (options.worker_threads < 0) return invalid("worker_threads is negative");
   if (options.worker_nice < 0 || options.worker_nice > 19) return invalid("worker_nice is not between 0 and 19");
-  if (options.codec.kind == Codec::Kind::zstd && (options.codec.level < 1 || options.codec.level > 19)) {
-    return invalid("codec zstd: the level " + std::to_string(options.codec.level) + " is not between 1 and 19");
-  }
+  MILEPOST_TRY(check_codec(options.codec));
   return check_step_prefix(options.step_prefix);
 }
 

@@ -40,6 +40,8 @@ struct CheckpointManagerOptions {
   std::shared_ptr<Store> store = nullptr;  // instead of the file system at the path given to open()
 };
 
+// invalid_argument if the codec's level is out of range.
+Result<void> check_codec(const Codec& codec);
 // invalid_argument, naming the option.
 Result<void> check_options(const CheckpointManagerOptions& options);
 

@@ -4,6 +4,7 @@
 #include "milepost/io/try.h"
 
 namespace milepost {
+
 Result<Attempt> Attempt::begin(Store& store, std::int64_t step) {
   constexpr int tries_max = 8;
   for (int tries = 1;; ++tries) {

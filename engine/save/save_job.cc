@@ -482,6 +482,10 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
   manifest.tree = std::move(*item.tree);
   manifest.leaves = std::move(item.plan.leaves);
   const std::string text = encode_manifest(manifest);
+  if (text.size() > manifest_bytes_max) {  // no reader would take it
+    return Error(ErrorCode::invalid_argument, "the manifest has " + std::to_string(text.size()) +
+                                                  " bytes, of at most " + std::to_string(manifest_bytes_max));
+  }
   item.record.manifest_bytes = text.size();
   item.record.manifest_digest = Digest::of(text);
   return write_file(*context_.store, attempt.path(item.record.name, manifest_name), std::as_bytes(std::span(text)));
