@@ -222,12 +222,13 @@ void CheckpointManager::Impl::run(const std::shared_ptr<SaveJob>& job) {
 }
 
 Result<void> CheckpointManager::Impl::remove_old_steps(std::int64_t newest) {
-  std::vector<std::int64_t> steps;
+  std::vector<StepInfo> steps;
   {
     const std::lock_guard lock(mutex_);
-    steps = steps_;
+    for (const std::int64_t step : steps_) steps.push_back({.step = step});
   }
-  for (const PreservationDecision& decision : plan_preservation(steps, options_.max_to_keep)) {
+  const PreservationPolicy policy = preservation_policy_of({.max_to_keep = options_.max_to_keep});
+  for (const PreservationDecision& decision : plan_preservation(policy, steps)) {
     // A step saved out of order, older than what is there, was still asked for just now.
     if (decision.keep || decision.step == newest) continue;
     const auto removed = remove_step(*store_, directory_of(decision.step), decision.step);
@@ -318,7 +319,8 @@ std::optional<std::int64_t> CheckpointManager::Impl::latest_step() const {
 
 bool CheckpointManager::Impl::should_save(std::int64_t step) const {
   const std::lock_guard lock(mutex_);
-  return !options_.read_only && decide_save(step, latest_step_locked(), options_.save_interval_steps).save;
+  const SaveDecisionPolicy policy = save_policy_of({.save_interval_steps = options_.save_interval_steps});
+  return !options_.read_only && decide_save(policy, {.step = step, .latest_step = latest_step_locked()}).save;
 }
 
 Result<std::vector<std::int64_t>> CheckpointManager::Impl::all_steps(bool read) {

@@ -3,17 +3,14 @@
 #pragma once
 
 #include "milepost/engine/format/manifest.h"
+#include "milepost/policy/metrics.h"
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace milepost {
-
-// Any double, NaN and infinities included, survives.
-using Metrics = std::map<std::string, double, std::less<>>;
 
 struct ItemRecord {
   std::string name;
