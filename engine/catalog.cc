@@ -12,12 +12,12 @@ namespace milepost {
 namespace {
 
 // The steps of one listing; none if a step was removed while it was looked at.
-Result<std::optional<std::vector<std::int64_t>>> list_once(Store& store, std::string_view step_prefix) {
+Result<std::optional<std::vector<std::int64_t>>> list_once(Store& store, const StepNaming& naming) {
   MILEPOST_ASSIGN(const auto entries, store.list_directory(""));
   std::vector<std::int64_t> steps;
   for (const DirectoryEntry& entry : entries) {
     if (entry.type != EntryType::directory) continue;
-    const auto step = parse_step_directory_name(step_prefix, entry.name);
+    const auto step = naming.parse(entry.name);
     if (!step) continue;
     const auto record = store.stat(entry.name + '/' + std::string(step_record_name));
     if (record.has_value()) {
@@ -38,9 +38,9 @@ Result<std::optional<std::vector<std::int64_t>>> list_once(Store& store, std::st
 
 // A step that retention removes meanwhile has a newer one in its place, which the listing may not have seen:
 // without another look, a directory that always has a step could seem to have none.
-Result<std::vector<std::int64_t>> list_steps(Store& store, std::string_view step_prefix) {
+Result<std::vector<std::int64_t>> list_steps(Store& store, const StepNaming& naming) {
   for (;;) {
-    MILEPOST_ASSIGN(auto steps, list_once(store, step_prefix));
+    MILEPOST_ASSIGN(auto steps, list_once(store, naming));
     if (steps) return std::move(*steps);
   }
 }

@@ -84,7 +84,7 @@ class CheckpointManager::Impl {
         workers_(memory.workers, options.worker_nice),
         control_(1, 0) {}
 
-  std::string directory_of(std::int64_t step) const { return step_directory_name(options_.step_prefix, step); }
+  std::string directory_of(std::int64_t step) const { return StepNaming(options_.step_prefix).name(step); }
   SaveContext save_context() { return {store_.get(), &workers_, &staging_, &coding_, &encoders_}; }
   RestoreContext restore_context() { return {store_.get(), &workers_, &staging_}; }
 

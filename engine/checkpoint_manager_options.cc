@@ -1,6 +1,6 @@
 #include "milepost/engine/checkpoint_manager_options.h"
 
-#include "milepost/engine/format/names.h"
+#include "milepost/engine/format/step_naming.h"
 #include "milepost/io/try.h"
 
 namespace milepost {
@@ -28,7 +28,7 @@ Result<void> check_options(const CheckpointManagerOptions& options) {
   if (options.worker_threads < 0) return invalid("worker_threads is negative");
   if (options.worker_nice < 0 || options.worker_nice > 19) return invalid("worker_nice is not between 0 and 19");
   MILEPOST_TRY(check_codec(options.codec));
-  return check_step_prefix(options.step_prefix);
+  return StepNaming(options.step_prefix).check();
 }
 
 }  // namespace milepost

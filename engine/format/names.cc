@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::string_view attempt_prefix = ".tmp-";
 constexpr std::string_view trash_prefix = ".trash-";
-constexpr std::size_t step_digits_max = 19;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -31,14 +30,9 @@ const char* fault_of_name(std::string_view name) {
   return nullptr;
 }
 
-std::optional<std::int64_t> parse_step(std::string_view digits) {
-  if (digits.empty() || digits.size() > step_digits_max || !std::all_of(digits.begin(), digits.end(), is_digit)) {
-    return std::nullopt;
-  }
-  if (digits.size() > 1 && digits[0] == '0') return std::nullopt;
-  std::int64_t step = 0;
-  if (std::from_chars(digits.data(), digits.data() + digits.size(), step).ec != std::errc()) return std::nullopt;
-  return step;
+bool is_canonical(std::string_view digits) {
+  const auto step = parse_decimal(digits);
+  return step && std::to_string(*step) == digits;
 }
 
 // <prefix><step>-<uuid>
@@ -46,7 +40,7 @@ bool is_step_and_uuid(std::string_view prefix, std::string_view name) {
   if (!name.starts_with(prefix)) return false;
   name.remove_prefix(prefix.size());
   const std::size_t dash = name.find('-');
-  return dash != std::string_view::npos && parse_step(name.substr(0, dash)) && is_uuid(name.substr(dash + 1));
+  return dash != std::string_view::npos && is_canonical(name.substr(0, dash)) && is_uuid(name.substr(dash + 1));
 }
 
 std::string step_and_uuid(std::string_view prefix, std::int64_t step, std::string_view uuid) {
@@ -55,29 +49,25 @@ std::string step_and_uuid(std::string_view prefix, std::int64_t step, std::strin
 
 }  // namespace
 
-Result<void> check_item_name(std::string_view name) {
+Result<void> check_file_name(std::string_view name) {
   if (const char* fault = fault_of_name(name)) return Error(ErrorCode::invalid_argument, fault);
+  return {};
+}
+
+bool is_file_name(std::string_view name) { return fault_of_name(name) == nullptr; }
+
+Result<void> check_item_name(std::string_view name) {
   if (name == step_record_name) return Error(ErrorCode::invalid_argument, "the name step.json is reserved");
-  return {};
+  return check_file_name(name);
 }
 
-Result<void> check_step_prefix(std::string_view prefix) {
-  if (prefix.empty()) return {};
-  if (const char* fault = fault_of_name(prefix)) return Error(ErrorCode::invalid_argument, fault);
-  if (prefix.size() > name_bytes_max - step_digits_max) {
-    return Error(ErrorCode::invalid_argument, "a step prefix must not be longer than 236 bytes");
+std::optional<std::int64_t> parse_decimal(std::string_view digits) {
+  if (digits.empty() || digits.size() > step_digits_max || !std::all_of(digits.begin(), digits.end(), is_digit)) {
+    return std::nullopt;
   }
-  if (is_digit(prefix.back())) return Error(ErrorCode::invalid_argument, "a step prefix must not end in a digit");
-  return {};
-}
-
-std::string step_directory_name(std::string_view prefix, std::int64_t step) {
-  return std::string(prefix) + std::to_string(step);
-}
-
-std::optional<std::int64_t> parse_step_directory_name(std::string_view prefix, std::string_view name) {
-  if (!name.starts_with(prefix)) return std::nullopt;
-  return parse_step(name.substr(prefix.size()));
+  std::int64_t number = 0;
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), number).ec != std::errc()) return std::nullopt;
+  return number;
 }
 
 std::string attempt_directory_name(std::int64_t step, std::string_view uuid) {
@@ -97,8 +87,6 @@ std::string data_file_name(std::uint32_t rank, bool safetensors) {
 }
 
 std::string table_file_name(std::uint32_t rank) { return "chunks-" + std::to_string(rank) + ".bin"; }
-
-bool is_file_name(std::string_view name) { return fault_of_name(name) == nullptr; }
 
 bool is_uuid(std::string_view text) {
   if (text.size() != uuid_bytes) return false;

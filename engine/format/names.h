@@ -16,16 +16,14 @@ inline constexpr std::string_view step_record_name = "step.json";
 inline constexpr std::string_view manifest_name = "manifest.json";
 inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t uuid_bytes = 36;
+inline constexpr std::size_t step_digits_max = 19;
 
-// invalid_argument unless a name is 1 to 255 bytes of UTF-8 without '/', control characters or a
-// leading '.', and not reserved (step.json).
+// invalid_argument unless a name can be that of a file: 1 to 255 bytes of UTF-8 without '/', control characters
+// or a leading '.'.
+Result<void> check_file_name(std::string_view name);
+bool is_file_name(std::string_view name);
+// The same, and not reserved (step.json).
 Result<void> check_item_name(std::string_view name);
-// invalid_argument unless a prefix is empty or could begin a name, and does not end in a digit.
-Result<void> check_step_prefix(std::string_view prefix);
-
-// <prefix><step>; steps are 0 to 2^63 - 1, in decimal without leading zeros.
-std::string step_directory_name(std::string_view prefix, std::int64_t step);
-std::optional<std::int64_t> parse_step_directory_name(std::string_view prefix, std::string_view name);
 
 // ".tmp-<step>-<uuid>": an attempt in progress.
 std::string attempt_directory_name(std::int64_t step, std::string_view uuid);
@@ -38,9 +36,8 @@ bool is_trash_directory_name(std::string_view name);
 std::string data_file_name(std::uint32_t rank, bool safetensors);
 std::string table_file_name(std::uint32_t rank);
 
-// Whether a name that was read from a file can be that of a file in the same directory: 1 to 255
-// bytes of UTF-8 without '/', control characters or a leading '.'.
-bool is_file_name(std::string_view name);
+// A number of 0 to 2^63 - 1 in decimal digits, leading zeros allowed.
+std::optional<std::int64_t> parse_decimal(std::string_view digits);
 
 // A random (version 4) uuid, 36 characters.
 std::string make_uuid();

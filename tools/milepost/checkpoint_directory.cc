@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
+#include <map>
 #include <thread>
 
 namespace milepost::tool {
@@ -33,6 +33,33 @@ bool is_file(Store& store, const std::string& path) {
   return info.has_value() && info->type == EntryType::file;
 }
 
+// How the steps are named: by `prefix`, or by the only one that there is; padded if any of them is.
+Result<StepNaming> find_naming(Store& store, const std::string& path, const std::optional<std::string>& prefix) {
+  if (prefix) MILEPOST_TRY(StepNaming(*prefix).check());
+  MILEPOST_ASSIGN(const std::vector<DirectoryEntry> entries, store.list_directory(""));
+  std::map<std::string, int> found;  // prefix -> length of padded numbers, 0: not padded
+  for (const DirectoryEntry& entry : entries) {
+    const std::size_t prefix_bytes = entry.name.find_last_not_of("0123456789") + 1;  // npos + 1 is 0
+    const std::string name_prefix = entry.name.substr(0, prefix_bytes);
+    const std::size_t digits = entry.name.size() - prefix_bytes;
+    const bool padded = digits > 1 && entry.name[prefix_bytes] == '0';
+    const StepNaming naming(name_prefix, padded ? static_cast<int>(digits) : 0);
+    if (entry.type != EntryType::directory || (prefix && name_prefix != *prefix) || naming.check().has_error() ||
+        !naming.parse(entry.name) || !is_file(store, entry.name + "/" + std::string(step_record_name))) {
+      continue;
+    }
+    int& length = found[name_prefix];
+    if (padded) length = static_cast<int>(digits);
+  }
+  if (found.size() > 1) {
+    std::string list;
+    for (const auto& [name, length] : found) list += (list.empty() ? "\"" : ", \"") + name + "\"";
+    return Error(ErrorCode::failed_precondition,
+                 path + " holds steps of several prefixes: choose one with --prefix: " + list);
+  }
+  return found.empty() ? StepNaming(prefix.value_or("")) : StepNaming(found.begin()->first, found.begin()->second);
+}
+
 }  // namespace
 
 Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path,
@@ -40,13 +67,8 @@ Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path,
   CheckpointDirectory result;
   result.path_ = path;
   MILEPOST_ASSIGN(result.store_, PosixStore::open(path, {.create = false, .read_only = true}));
-  if (prefix) {
-    MILEPOST_TRY(check_step_prefix(*prefix));
-    result.prefix_ = *prefix;
-  } else {
-    MILEPOST_TRY(result.find_prefix());
-  }
-  MILEPOST_ASSIGN(result.steps_, list_steps(*result.store_, result.prefix_));
+  MILEPOST_ASSIGN(result.naming_, find_naming(*result.store_, path, prefix));
+  MILEPOST_ASSIGN(result.steps_, list_steps(*result.store_, result.naming_));
   if (result.steps_.empty() && !is_file(*result.store_, std::string(root_record_name))) {
     if (is_file(*result.store_, std::string(step_record_name))) {
       return Error(ErrorCode::failed_precondition,
@@ -60,28 +82,6 @@ Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path,
   result.staging_ =
       std::make_unique<BufferPool>(BufferPoolOptions{.capacity_bytes = staging_bytes, .block_bytes = chunk_bytes_max});
   return result;
-}
-
-Result<void> CheckpointDirectory::find_prefix() {
-  MILEPOST_ASSIGN(const std::vector<DirectoryEntry> entries, store_->list_directory(""));
-  std::set<std::string> prefixes;
-  for (const DirectoryEntry& entry : entries) {
-    const std::size_t digits = entry.name.find_last_not_of("0123456789") + 1;  // npos + 1 is 0
-    const std::string prefix = entry.name.substr(0, digits);
-    if (entry.type == EntryType::directory && check_step_prefix(prefix).has_value() &&
-        parse_step_directory_name(prefix, entry.name) &&
-        is_file(*store_, entry.name + "/" + std::string(step_record_name))) {
-      prefixes.insert(prefix);
-    }
-  }
-  if (prefixes.size() > 1) {
-    std::string list;
-    for (const std::string& prefix : prefixes) list += (list.empty() ? "\"" : ", \"") + prefix + "\"";
-    return Error(ErrorCode::failed_precondition,
-                 path_ + " holds steps of several prefixes: choose one with --prefix: " + list);
-  }
-  if (!prefixes.empty()) prefix_ = *prefixes.begin();
-  return {};
 }
 
 Result<std::int64_t> CheckpointDirectory::find_step(const std::string& text) const {
@@ -102,12 +102,12 @@ Result<std::int64_t> CheckpointDirectory::find_step(const std::string& text) con
 }
 
 Result<StepRecord> CheckpointDirectory::read_record(std::int64_t step) {
-  return read_step_record(*store_, step_directory_name(prefix_, step));
+  return read_step_record(*store_, naming_.name(step));
 }
 
 Result<StepReader> CheckpointDirectory::open_step(std::int64_t step) {
   const RestoreContext context = {.store = store_.get(), .workers = workers_.get(), .staging = staging_.get()};
-  return StepReader::open(context, step_directory_name(prefix_, step));
+  return StepReader::open(context, naming_.name(step));
 }
 
 }  // namespace milepost::tool

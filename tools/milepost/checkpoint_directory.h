@@ -1,6 +1,7 @@
 // A directory of checkpoints, opened for reading only, with what reading steps needs.
 #pragma once
 
+#include "milepost/engine/format/step_naming.h"
 #include "milepost/engine/restore/restore.h"
 
 #include <cstdint>
@@ -28,10 +29,9 @@ class CheckpointDirectory {
 
  private:
   CheckpointDirectory() = default;
-  Result<void> find_prefix();
 
   std::string path_;
-  std::string prefix_;
+  StepNaming naming_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<BufferPool> staging_;

@@ -4,6 +4,7 @@
 #include "milepost/engine/format/chunk_table.h"
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/format/safetensors.h"
+#include "milepost/engine/format/step_naming.h"
 #include "milepost/engine/format/step_record.h"
 
 #include <cstring>
@@ -50,7 +51,7 @@ inline ExampleCheckpoint example_checkpoint() {
   example.headers[0].entries = {{"model/w", DType::f32, {2, 2}, 0, 16}, {"model/b", DType::bf16, {3}, 16, 22}};
   example.headers[1].entries = {{"model/w", DType::f32, {2, 2}, 0, 16}};
 
-  const std::string directory = step_directory_name("step_", manifest.step) + "/";
+  const std::string directory = StepNaming("step_").name(manifest.step) + "/";
   std::uint64_t stored_bytes = 0;
   for (std::uint32_t rank = 0; rank < 2; ++rank) {
     const std::string header = encode_safetensors_header(example.headers[rank], 4096).value();

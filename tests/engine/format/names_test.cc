@@ -25,24 +25,6 @@ TEST(Names, OfItemsStayInTheirDirectory) {
   }
 }
 
-TEST(Names, OfStepsRoundTripWithTheirPrefix) {
-  for (const std::string prefix : {"", "step_", "ckpt-"}) {
-    ASSERT_TRUE(check_step_prefix(prefix).has_value());
-    for (const std::int64_t step : {std::int64_t{0}, std::int64_t{42}, std::numeric_limits<std::int64_t>::max()}) {
-      EXPECT_EQ(parse_step_directory_name(prefix, step_directory_name(prefix, step)), step);
-    }
-  }
-  EXPECT_EQ(step_directory_name("step_", 42), "step_42");
-  for (const char* name : {"", "step_", "step_042", "step_-1", "step_+1", "step_4x", "step_ 4",
-                           "step_9223372036854775808", "step_99999999999999999999", "Step_4", "step4", "4"}) {
-    EXPECT_FALSE(parse_step_directory_name("step_", name)) << name;
-  }
-  EXPECT_FALSE(parse_step_directory_name("", "00"));
-  for (const std::string& prefix : {std::string("v2"), std::string(".x"), std::string("a/"), std::string(237, 'x')}) {
-    EXPECT_TRUE(check_step_prefix(prefix).has_error()) << prefix;
-  }
-}
-
 TEST(Names, OfAttemptsAndTrashAreRecognised) {
   EXPECT_EQ(attempt_directory_name(7, uuid), std::string(".tmp-7-") + uuid);
   EXPECT_EQ(trash_directory_name(7, uuid), std::string(".trash-7-") + uuid);
