@@ -22,13 +22,6 @@ namespace {
 // Smaller files are not worth a second descriptor.
 constexpr std::uint64_t direct_read_file_bytes_min = 64 << 10;
 
-bool same_file(int a, int b) {
-  struct ::stat first;
-  struct ::stat second;
-  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
-}
-
 // Whether blocks of io_alignment suit the device. Where the kernel does not say, the first transfer will.
 bool alignment_suits(int fd) {
   struct ::statx info {};

@@ -75,6 +75,13 @@ Result<void> make_missing(const std::string& path) {
 
 }  // namespace
 
+bool same_file(int a, int b) {
+  struct ::stat first;
+  struct ::stat second;
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
 PosixRoot::PosixRoot(std::string as_given, UniqueFd fd) : as_given_(std::move(as_given)), fd_(std::move(fd)) {
   has_openat2_ = UniqueFd(openat2_beneath(fd_.get(), ".", directory_flags)).get() >= 0;
 }

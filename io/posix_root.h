@@ -14,6 +14,9 @@
 
 namespace milepost {
 
+// Whether two descriptors have the same file or directory open.
+bool same_file(int a, int b);
+
 class PosixRoot {
  public:
   // Creates the root and its missing parents if asked to, and makes each creation durable. After

@@ -103,6 +103,21 @@ class PosixStoreImplementation final : public Store {
     return {};
   }
 
+  Result<void> exchange(const std::string& a, const std::string& b) override {
+    MILEPOST_TRY(check_writable("exchange", a));
+    MILEPOST_ASSIGN(const PosixRoot::Place first, root_.locate(a));
+    MILEPOST_ASSIGN(const PosixRoot::Place second, root_.locate(b));
+    if (::renameat2(first.directory(), first.name.c_str(), second.directory(), second.name.c_str(), RENAME_EXCHANGE) ==
+        0) {
+      return {};
+    }
+    const bool missing = errno == EINVAL || errno == ENOSYS;
+    const Error failure = root_.failure("exchange " + root_.display(a) + " and", b);
+    if (!missing) return failure;
+    return Error(ErrorCode::failed_precondition, failure.message() + " (does the file system support RENAME_EXCHANGE?)",
+                 failure.system_errno());
+  }
+
   Result<void> remove_file(const std::string& path) override { return remove(path, "unlink", 0); }
   Result<void> remove_directory(const std::string& path) override { return remove(path, "rmdir", AT_REMOVEDIR); }
 
@@ -151,17 +166,25 @@ class PosixStoreImplementation final : public Store {
                      .modified_unix_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
   }
 
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path) override {
-    MILEPOST_ASSIGN(UniqueFd fd, root_.open_beneath(path, O_RDONLY | O_DIRECTORY));
-    int result = 0;
-    do {
-      result = ::flock(fd.get(), LOCK_EX | LOCK_NB);
-    } while (result != 0 && errno == EINTR);
-    if (result == 0) return std::unique_ptr<DirectoryLock>(std::make_unique<PosixDirectoryLock>(std::move(fd)));
-    const Error failure = root_.failure("lock", path);
-    if (failure.code() == ErrorCode::unavailable) return failure;
-    return Error(ErrorCode::failed_precondition, failure.message() + " (does the file system support flock?)",
-                 failure.system_errno());
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) override {
+    for (;;) {
+      MILEPOST_ASSIGN(UniqueFd fd, root_.open_beneath(path, O_RDONLY | O_DIRECTORY));
+      int result = 0;
+      do {
+        result = ::flock(fd.get(), (kind == LockKind::shared ? LOCK_SH : LOCK_EX) | LOCK_NB);
+      } while (result != 0 && errno == EINTR);
+      if (result != 0) {
+        const Error failure = root_.failure("lock", path);
+        if (failure.code() == ErrorCode::unavailable) return failure;
+        return Error(ErrorCode::failed_precondition, failure.message() + " (does the file system support flock?)",
+                     failure.system_errno());
+      }
+      // Between open and flock the name may have passed on.
+      MILEPOST_ASSIGN(const UniqueFd named, root_.open_beneath(path, O_PATH | O_DIRECTORY));
+      if (same_file(fd.get(), named.get())) {
+        return std::unique_ptr<DirectoryLock>(std::make_unique<PosixDirectoryLock>(std::move(fd)));
+      }
+    }
   }
 
  private:

@@ -82,8 +82,12 @@ struct EntryInfo {
   std::int64_t modified_unix_ns = 0;  // nanoseconds since 1970
 };
 
-// An exclusive advisory lock on a directory, held until destroyed or until the process dies. It
-// stays with the directory when that is renamed.
+// Advisory: only those who lock heed it. Whoever uses a directory holds it shared, with others; whoever
+// removes one holds it exclusively, alone.
+enum class LockKind { shared, exclusive };
+
+// A lock on a directory, held until destroyed or until the process dies; by a child that was forked
+// meanwhile, until that dies or executes another program. It stays with the directory when that is renamed.
 class DirectoryLock {
  public:
   virtual ~DirectoryLock() = default;
@@ -107,6 +111,10 @@ class Store {
   virtual Result<void> sync_directory(const std::string& path) = 0;
   // Moves a file or directory (with all it holds). already_exists if there is anything at `to`.
   virtual Result<void> rename_no_replace(const std::string& from, const std::string& to) = 0;
+  // Gives each of two files or directories the other's name, at once: at no moment is there nothing, or
+  // something else, of either name. not_found if one is missing; failed_precondition where the file system cannot do
+  // that.
+  virtual Result<void> exchange(const std::string& a, const std::string& b) = 0;
   virtual Result<void> remove_file(const std::string& path) = 0;
   // Removes an empty directory.
   virtual Result<void> remove_directory(const std::string& path) = 0;
@@ -114,8 +122,10 @@ class Store {
   // All entries, in no particular order, without "." and "..".
   virtual Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) = 0;
   virtual Result<EntryInfo> stat(const std::string& path) = 0;
-  // unavailable if somebody (also this process) holds it.
-  virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path) = 0;
+  // Never waits: unavailable if somebody (also this process) holds a lock that excludes this one. What is
+  // locked is what has that name at a moment when the lock is held already: not_found if it was removed or
+  // renamed meanwhile. failed_precondition where the file system has no locks.
+  virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) = 0;
 };
 
 // Writes a whole small file: create, write, fsync, close.

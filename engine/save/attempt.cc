@@ -11,7 +11,7 @@ Result<Attempt> Attempt::begin(Store& store, std::int64_t step) {
     std::string uuid = make_uuid();
     std::string directory = attempt_directory_name(step, uuid);
     MILEPOST_TRY(store.make_directory(directory));
-    auto lock = store.lock_directory(directory);
+    auto lock = store.lock_directory(directory, LockKind::exclusive);
     Attempt attempt(store, std::move(uuid), std::move(directory), lock.has_value() ? std::move(lock).value() : nullptr);
     // A file system without locks costs nothing here but the sweeping of dead attempts.
     if (lock.has_error() && lock.error().code() == ErrorCode::failed_precondition) return attempt;
@@ -79,7 +79,7 @@ Result<void> sweep(Store& store) {
     if (!trash && !is_attempt_directory_name(entry.name)) continue;
     // Free means dead: who writes or removes it holds the lock as long as he lives. Without locks nothing
     // is known of attempts.
-    const auto lock = store.lock_directory(entry.name);
+    const auto lock = store.lock_directory(entry.name, LockKind::exclusive);
     if (lock.has_error() && !(trash && lock.error().code() == ErrorCode::failed_precondition)) continue;
     const auto removed = remove_tree(store, entry.name);
     // Its owner may have finished with it between the listing and the lock.
@@ -91,7 +91,7 @@ Result<void> sweep(Store& store) {
 
 Result<void> remove_step(Store& store, const std::string& directory, std::int64_t step) {
   // Held until it is gone: no sweeper removes it at the same time.
-  const auto lock = store.lock_directory(directory);
+  const auto lock = store.lock_directory(directory, LockKind::exclusive);
   if (lock.has_error() && lock.error().code() != ErrorCode::failed_precondition) return lock.error();
   const std::string trash = trash_directory_name(step, make_uuid());
   MILEPOST_TRY(store.rename_no_replace(directory, trash));

@@ -77,6 +77,10 @@ Result<void> HookStore::rename_no_replace(const std::string& from, const std::st
   return around(Operation::rename, to, [&] { return inner_->rename_no_replace(from, to); });
 }
 
+Result<void> HookStore::exchange(const std::string& a, const std::string& b) {
+  return around(Operation::exchange, b, [&] { return inner_->exchange(a, b); });
+}
+
 Result<void> HookStore::remove_file(const std::string& path) {
   return around(Operation::remove_file, path, [&] { return inner_->remove_file(path); });
 }
@@ -93,8 +97,8 @@ Result<EntryInfo> HookStore::stat(const std::string& path) {
   return around(Operation::stat, path, [&] { return inner_->stat(path); });
 }
 
-Result<std::unique_ptr<DirectoryLock>> HookStore::lock_directory(const std::string& path) {
-  return around(Operation::lock, path, [&] { return inner_->lock_directory(path); });
+Result<std::unique_ptr<DirectoryLock>> HookStore::lock_directory(const std::string& path, LockKind kind) {
+  return around(Operation::lock, path, [&] { return inner_->lock_directory(path, kind); });
 }
 
 }  // namespace milepost::testing

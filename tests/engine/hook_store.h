@@ -30,7 +30,7 @@ class Gate {
 
 class HookStore final : public Store {
  public:
-  // Called on any thread; for a rename the path is where it leads.
+  // Called on any thread; for a rename the path is where it leads, for an exchange the second.
   using Hook = std::function<void(Operation, const std::string& path)>;
 
   explicit HookStore(std::shared_ptr<Store> inner) : inner_(std::move(inner)) {}
@@ -45,11 +45,12 @@ class HookStore final : public Store {
   Result<void> make_directory(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<void> rename_no_replace(const std::string& from, const std::string& to) override;
+  Result<void> exchange(const std::string& a, const std::string& b) override;
   Result<void> remove_file(const std::string& path) override;
   Result<void> remove_directory(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) override;
   Result<EntryInfo> stat(const std::string& path) override;
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path) override;
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) override;
 
  private:
   class HookWriteFile;

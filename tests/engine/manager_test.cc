@@ -168,7 +168,7 @@ TEST(Manager, SweepsDeadAttemptsOnly) {
     ASSERT_TRUE(store->make_directory(name + "/item").has_value());
     ASSERT_TRUE(write_file(*store, name + "/item/data", to_bytes("x")).has_value());
   }
-  const auto alive = store->lock_directory(".tmp-2" + uuid).value();
+  const auto alive = store->lock_directory(".tmp-2" + uuid, LockKind::exclusive).value();
   auto options = small_options(store);
   options.cleanup_tmp_directories = false;
   open_manager(options);

@@ -107,6 +107,7 @@ TEST(PosixStore, ReadOnlyChangesNothing) {
   EXPECT_EQ(store->create_file("new", {}).error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->make_directory("new").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->rename_no_replace("file", "new").error().code(), ErrorCode::failed_precondition);
+  EXPECT_EQ(store->exchange("file", "new").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->remove_file("file").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->remove_directory("file").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(read_file(*store, "file", 1).value(), to_bytes("x"));
@@ -128,7 +129,7 @@ void expect_links_refused() {
   for (const char* const path : {"link", "inner_link"}) {
     const std::string below = std::string(path) + "/x";
     EXPECT_TRUE(store->list_directory(path).has_error()) << path;
-    EXPECT_TRUE(store->lock_directory(path).has_error()) << path;
+    EXPECT_TRUE(store->lock_directory(path, LockKind::exclusive).has_error()) << path;
     EXPECT_TRUE(store->sync_directory(path).has_error()) << path;
     EXPECT_TRUE(store->create_file(below, {}).has_error()) << path;
     EXPECT_TRUE(store->make_directory(below).has_error()) << path;
@@ -362,6 +363,8 @@ TEST(PosixStore, DISABLED_InChildWithoutRenameFlags) {
   ASSERT_TRUE(store->rename_no_replace("to/file", "file2").has_value());
   EXPECT_EQ(read_file(*store, "file2", 10).value(), to_bytes("moved"));
   EXPECT_TRUE(store->stat("to/file").has_error());
+  EXPECT_EQ(store->exchange("empty", "to").error().code(), ErrorCode::failed_precondition);
+  EXPECT_TRUE(store->list_directory("empty")->empty());
 }
 
 TEST(PosixStore, RenamesSafelyWithoutTheFlag) {
@@ -370,7 +373,28 @@ TEST(PosixStore, RenamesSafelyWithoutTheFlag) {
 
 TEST(PosixStore, DISABLED_InChildWithoutLocks) {
   const TempDir directory;
-  EXPECT_EQ(open_store(directory.string())->lock_directory("").error().code(), ErrorCode::failed_precondition);
+  const auto store = open_store(directory.string());
+  for (const LockKind kind : {LockKind::shared, LockKind::exclusive}) {
+    EXPECT_EQ(store->lock_directory("", kind).error().code(), ErrorCode::failed_precondition);
+  }
+}
+
+// A lock is worth something only on what has the name when it is held.
+TEST(PosixStore, ALockIsOnWhatHasTheNameWhenItIsHeld) {
+  const TempDir directory;
+  const auto store = open_store(directory.string());
+  ASSERT_TRUE(store->make_directory("a").has_value());
+  ASSERT_TRUE(store->make_directory("b").has_value());
+  std::atomic<bool> over = false;
+  std::thread exchanging([&] {
+    while (!over) EXPECT_TRUE(store->exchange("a", "b").has_value());
+  });
+  for (int i = 0; i < 500; ++i) {
+    const auto lock = store->lock_directory("a", LockKind::exclusive);
+    EXPECT_TRUE(lock.has_value()) << lock.error().to_string();
+  }
+  over = true;
+  exchanging.join();
 }
 
 TEST(PosixStore, AFileSystemWithoutLocksIsToldFromALockThatIsHeld) {

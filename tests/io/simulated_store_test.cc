@@ -128,6 +128,27 @@ TEST(SimulatedStore, ARenameBetweenDirectoriesHappensInBothOrNeither) {
   }
 }
 
+TEST(SimulatedStore, AnExchangeHappensInBothOrNeither) {
+  SimulatedStore store;
+  ASSERT_TRUE(store.make_directory("one").has_value());
+  ASSERT_TRUE(store.make_directory("two").has_value());
+  ASSERT_TRUE(write_file(store, "one/old", to_bytes("x")).has_value());
+  ASSERT_TRUE(write_file(store, "two/new", to_bytes("x")).has_value());
+  for (const char* const path : {"one", "two", ""}) ASSERT_TRUE(store.sync_directory(path).has_value());
+  ASSERT_TRUE(store.exchange("one", "two").has_value());
+  std::set<bool> exchanged;
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    const auto disk = store.crash(seed);
+    const bool is_new = disk->stat("one/new").has_value();
+    ASSERT_EQ(disk->stat("two/old").has_value(), is_new);
+    ASSERT_NE(disk->stat("one/old").has_value(), is_new);
+    exchanged.insert(is_new);
+  }
+  EXPECT_EQ(exchanged.size(), 2u);
+  ASSERT_TRUE(store.sync_directory("").has_value());
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) EXPECT_TRUE(store.crash(seed)->stat("one/new").has_value());
+}
+
 TEST(SimulatedStore, SameSeedSameDisk) {
   SimulatedStore store;
   auto file = store.create_file("file", {}).value();
@@ -150,9 +171,9 @@ TEST(SimulatedStore, ADiskAfterACrashIsDurableAndUnlocked) {
   SimulatedStore store;
   ASSERT_TRUE(store.make_directory("dir").has_value());
   ASSERT_TRUE(store.sync_directory("").has_value());
-  const auto lock = store.lock_directory("dir").value();
+  const auto lock = store.lock_directory("dir", LockKind::exclusive).value();
   const auto disk = store.crash(1);
-  EXPECT_TRUE(disk->lock_directory("dir").has_value());
+  EXPECT_TRUE(disk->lock_directory("dir", LockKind::exclusive).has_value());
   ASSERT_TRUE(write_file(*disk, "dir/file", to_bytes("x")).has_value());
   ASSERT_TRUE(disk->sync_directory("dir").has_value());
   EXPECT_TRUE(disk->crash(2)->stat("dir/file").has_value());
@@ -166,10 +187,10 @@ TEST(SimulatedStore, ProcessDeathKeepsAllButMakesNothingDurable) {
   ASSERT_TRUE(store.make_directory("dir").has_value());
   auto file = store.create_file("dir/file", {}).value();
   ASSERT_TRUE(write_at(*file, 0, to_bytes("x")).has_value());
-  const auto lock = store.lock_directory("dir").value();
+  const auto lock = store.lock_directory("dir", LockKind::exclusive).value();
   const auto next = store.after_process_death();
   EXPECT_EQ(read_file(*next, "dir/file", 1).value(), to_bytes("x"));
-  EXPECT_TRUE(next->lock_directory("dir").has_value());
+  EXPECT_TRUE(next->lock_directory("dir", LockKind::exclusive).has_value());
   std::set<bool> survived;
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     const auto disk = next->crash(seed);

@@ -250,7 +250,7 @@ TEST_P(StoreConformance, WhatIsMissingIsNotFound) {
   EXPECT_EQ(code_of(store_->stat("none")), ErrorCode::not_found);
   EXPECT_EQ(code_of(store_->sync_directory("none")), ErrorCode::not_found);
   EXPECT_EQ(code_of(store_->rename_no_replace("none", "x")), ErrorCode::not_found);
-  EXPECT_EQ(code_of(store_->lock_directory("none")), ErrorCode::not_found);
+  EXPECT_EQ(code_of(store_->lock_directory("none", LockKind::exclusive)), ErrorCode::not_found);
 }
 
 TEST_P(StoreConformance, NoPathLeavesTheRoot) {
@@ -334,15 +334,54 @@ TEST_P(StoreConformance, StatTellsTypeSizeAndTime) {
 
 TEST_P(StoreConformance, ALockIsExclusiveAndFollowsItsDirectory) {
   ASSERT_TRUE(store_->make_directory("dir").has_value());
-  auto lock = store_->lock_directory("dir").value();
-  EXPECT_EQ(code_of(store_->lock_directory("dir")), ErrorCode::unavailable);
+  auto lock = store_->lock_directory("dir", LockKind::exclusive).value();
+  EXPECT_EQ(code_of(store_->lock_directory("dir", LockKind::exclusive)), ErrorCode::unavailable);
   ASSERT_TRUE(store_->rename_no_replace("dir", "moved").has_value());
-  EXPECT_EQ(code_of(store_->lock_directory("moved")), ErrorCode::unavailable);
+  EXPECT_EQ(code_of(store_->lock_directory("moved", LockKind::exclusive)), ErrorCode::unavailable);
   ASSERT_TRUE(store_->make_directory("dir").has_value());
-  EXPECT_TRUE(store_->lock_directory("dir").has_value()) << "another directory of the old name";
+  EXPECT_TRUE(store_->lock_directory("dir", LockKind::exclusive).has_value()) << "another directory of the old name";
   lock.reset();
-  EXPECT_TRUE(store_->lock_directory("moved").has_value());
-  EXPECT_TRUE(store_->lock_directory("").has_value());
+  EXPECT_TRUE(store_->lock_directory("moved", LockKind::exclusive).has_value());
+  EXPECT_TRUE(store_->lock_directory("", LockKind::exclusive).has_value());
+}
+
+TEST_P(StoreConformance, SharedLocksExcludeOnlyExclusiveOnes) {
+  ASSERT_TRUE(store_->make_directory("dir").has_value());
+  auto first = store_->lock_directory("dir", LockKind::shared).value();
+  auto second = store_->lock_directory("dir", LockKind::shared).value();
+  EXPECT_EQ(code_of(store_->lock_directory("dir", LockKind::exclusive)), ErrorCode::unavailable);
+  first.reset();
+  EXPECT_EQ(code_of(store_->lock_directory("dir", LockKind::exclusive)), ErrorCode::unavailable);
+  second.reset();
+  const auto alone = store_->lock_directory("dir", LockKind::exclusive).value();
+  EXPECT_EQ(code_of(store_->lock_directory("dir", LockKind::shared)), ErrorCode::unavailable);
+}
+
+TEST_P(StoreConformance, ALockOutlivesWhatItIsOn) {
+  ASSERT_TRUE(store_->make_directory("dir").has_value());
+  const auto lock = store_->lock_directory("dir", LockKind::exclusive).value();
+  ASSERT_TRUE(store_->remove_directory("dir").has_value());
+  EXPECT_EQ(code_of(store_->lock_directory("dir", LockKind::shared)), ErrorCode::not_found);
+}
+
+TEST_P(StoreConformance, ExchangeSwapsTrees) {
+  ASSERT_TRUE(store_->make_directory("one").has_value());
+  ASSERT_TRUE(store_->make_directory("two").has_value());
+  make("one/file", "first");
+  make("two/file", "second");
+  make("plain", "third");
+  const auto lock = store_->lock_directory("one", LockKind::exclusive).value();
+  ASSERT_TRUE(store_->exchange("one", "two").has_value());
+  EXPECT_EQ(read_file(*store_, "one/file", 10).value(), to_bytes("second"));
+  EXPECT_EQ(read_file(*store_, "two/file", 10).value(), to_bytes("first"));
+  EXPECT_TRUE(store_->lock_directory("one", LockKind::exclusive).has_value());
+  EXPECT_EQ(code_of(store_->lock_directory("two", LockKind::exclusive)), ErrorCode::unavailable);
+  EXPECT_EQ(code_of(store_->exchange("one", "none")), ErrorCode::not_found);
+  EXPECT_EQ(code_of(store_->exchange("none", "one")), ErrorCode::not_found);
+  EXPECT_TRUE(store_->exchange("one", "one/file").has_error());
+  EXPECT_TRUE(store_->exchange("one", "../x").has_error());
+  EXPECT_EQ(code_of(store_->exchange("", "one")), ErrorCode::invalid_argument);
+  EXPECT_THAT(names(""), ::testing::ElementsAre("one/", "plain", "two/"));
 }
 
 TEST_P(StoreConformance, AnOpenFileSurvivesItsName) {

@@ -21,6 +21,7 @@ std::string_view to_string(Operation operation) {
     case Operation::make_directory: return "mkdir";
     case Operation::sync_directory: return "fsync";
     case Operation::rename: return "rename";
+    case Operation::exchange: return "exchange";
     case Operation::remove_file: return "unlink";
     case Operation::remove_directory: return "rmdir";
     case Operation::list: return "list";
@@ -221,6 +222,10 @@ Result<void> FaultStore::rename_no_replace(const std::string& from, const std::s
   return state_->begin(Operation::rename, to).apply([&] { return inner_->rename_no_replace(from, to); });
 }
 
+Result<void> FaultStore::exchange(const std::string& a, const std::string& b) {
+  return state_->begin(Operation::exchange, b).apply([&] { return inner_->exchange(a, b); });
+}
+
 Result<void> FaultStore::remove_file(const std::string& path) {
   return state_->begin(Operation::remove_file, path).apply([&] { return inner_->remove_file(path); });
 }
@@ -237,8 +242,8 @@ Result<EntryInfo> FaultStore::stat(const std::string& path) {
   return state_->begin(Operation::stat, path).apply([&] { return inner_->stat(path); });
 }
 
-Result<std::unique_ptr<DirectoryLock>> FaultStore::lock_directory(const std::string& path) {
-  return state_->begin(Operation::lock, path).apply([&] { return inner_->lock_directory(path); });
+Result<std::unique_ptr<DirectoryLock>> FaultStore::lock_directory(const std::string& path, LockKind kind) {
+  return state_->begin(Operation::lock, path).apply([&] { return inner_->lock_directory(path, kind); });
 }
 
 }  // namespace milepost::testing

@@ -26,6 +26,7 @@ enum class Operation {
   make_directory,
   sync_directory,
   rename,
+  exchange,
   remove_file,
   remove_directory,
   list,
@@ -40,8 +41,9 @@ struct Fault {
   std::uint64_t after = 0;                 // matching operations that still succeed
   bool forever = false;                    // also every matching operation after the first failure
   std::vector<Operation> operations = {};  // only these; empty: any
-  std::string path_contains = {};          // only paths with this in them (a rename's: where it leads)
-  bool takes_effect = false;               // the operation is carried out, and yet reported as failed
+  std::string path_contains =
+      {};                     // only paths with this in them (a rename's: where it leads; an exchange's: the second)
+  bool takes_effect = false;  // the operation is carried out, and yet reported as failed
 };
 
 struct LoggedOperation {
@@ -71,11 +73,12 @@ class FaultStore final : public Store {
   Result<void> make_directory(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<void> rename_no_replace(const std::string& from, const std::string& to) override;
+  Result<void> exchange(const std::string& a, const std::string& b) override;
   Result<void> remove_file(const std::string& path) override;
   Result<void> remove_directory(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) override;
   Result<EntryInfo> stat(const std::string& path) override;
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path) override;
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) override;
 
  private:
   struct State;

@@ -91,6 +91,10 @@ void SimulatedDisk::move_name(const Node& from, const std::string& old_name, con
   change_names({{from, old_name, nullptr}, {to, new_name, node}});
 }
 
+void SimulatedDisk::exchange_names(const Node& a, const std::string& a_name, const Node& b, const std::string& b_name) {
+  change_names({{a, a_name, b->names.at(b_name)}, {b, b_name, a->names.at(a_name)}});
+}
+
 void SimulatedDisk::write(const Node& file, std::uint64_t offset, std::span<const std::byte> data) {
   put(file->data, offset, data);
   file->pending_writes.push_back({.offset = offset, .data = {data.begin(), data.end()}});

@@ -27,7 +27,7 @@ struct SimulatedNode {
   explicit SimulatedNode(bool directory) : is_directory(directory) {}
 
   const bool is_directory;
-  bool locked = false;
+  int locks = 0;  // how many share one; -1: one is exclusive
   std::int64_t modified_unix_ns = 0;
   // Files.
   std::vector<std::byte> data;  // as processes see it
@@ -47,6 +47,7 @@ class SimulatedDisk {
   void add_name(const Node& directory, const std::string& name, const Node& node);
   void remove_name(const Node& directory, const std::string& name);
   void move_name(const Node& from, const std::string& old_name, const Node& to, const std::string& new_name);
+  void exchange_names(const Node& a, const std::string& a_name, const Node& b, const std::string& b_name);
   void write(const Node& file, std::uint64_t offset, std::span<const std::byte> data);
   void cut(const Node& file, std::uint64_t size);
 

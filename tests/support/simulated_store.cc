@@ -167,7 +167,7 @@ class SimulatedStore::SimulatedLock final : public DirectoryLock {
   SimulatedLock(State& state, Node node) : state_(state), node_(std::move(node)) {}
   ~SimulatedLock() override {
     const std::lock_guard lock(state_.mutex);
-    node_->locked = false;
+    node_->locks = std::max(0, node_->locks - 1);
   }
 
  private:
@@ -254,6 +254,18 @@ Result<void> SimulatedStore::rename_no_replace(const std::string& from, const st
   return {};
 }
 
+Result<void> SimulatedStore::exchange(const std::string& a, const std::string& b) {
+  const std::lock_guard lock(state_->mutex);
+  MILEPOST_TRY(state_->begin("exchange", a));
+  MILEPOST_ASSIGN(const State::Place first, state_->locate("exchange", a));
+  MILEPOST_ASSIGN(const State::Place second, state_->locate("exchange", b));
+  if (!first.node) return State::failure(ENOENT, "exchange", a);
+  if (!second.node) return State::failure(ENOENT, "exchange", b);
+  if (a.starts_with(b + "/") || b.starts_with(a + "/")) return State::failure(EINVAL, "exchange", b);
+  state_->disk.exchange_names(first.directory, first.name, second.directory, second.name);
+  return {};
+}
+
 Result<void> SimulatedStore::remove_file(const std::string& path) {
   const std::lock_guard lock(state_->mutex);
   MILEPOST_TRY(state_->begin("unlink", path));
@@ -295,12 +307,13 @@ Result<EntryInfo> SimulatedStore::stat(const std::string& path) {
                    .modified_unix_ns = node->modified_unix_ns};
 }
 
-Result<std::unique_ptr<DirectoryLock>> SimulatedStore::lock_directory(const std::string& path) {
+Result<std::unique_ptr<DirectoryLock>> SimulatedStore::lock_directory(const std::string& path, LockKind kind) {
   const std::lock_guard lock(state_->mutex);
   MILEPOST_TRY(state_->begin("lock", path));
   MILEPOST_ASSIGN(const Node node, state_->find_directory("lock", path));
-  if (node->locked) return State::failure(EAGAIN, "lock", path);
-  node->locked = true;
+  const bool shared = kind == LockKind::shared;
+  if (shared ? node->locks < 0 : node->locks != 0) return State::failure(EAGAIN, "lock", path);
+  node->locks = shared ? node->locks + 1 : -1;
   return std::unique_ptr<DirectoryLock>(std::make_unique<SimulatedLock>(*state_, node));
 }
 

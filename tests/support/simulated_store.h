@@ -44,11 +44,12 @@ class SimulatedStore final : public Store {
   Result<void> make_directory(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<void> rename_no_replace(const std::string& from, const std::string& to) override;
+  Result<void> exchange(const std::string& a, const std::string& b) override;
   Result<void> remove_file(const std::string& path) override;
   Result<void> remove_directory(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) override;
   Result<EntryInfo> stat(const std::string& path) override;
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path) override;
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) override;
 
  private:
   struct State;
