@@ -159,15 +159,22 @@ std::uint64_t preallocate(int fd, std::uint64_t bytes) {
 }  // namespace
 
 Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
-                                                     const CreateFileOptions& options) {
+                                                     const CreateFileOptions& options,
+                                                     std::optional<mode_t> directory_mode) {
   MILEPOST_ASSIGN(const PosixRoot::Place place, root.locate(path));
   auto file = std::make_unique<TransferFile>();
   file->name = root.display(path);
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const mode_t mode = directory_mode.value_or(0666) & 0666;
   do {
-    file->buffered = UniqueFd(::openat(place.directory(), place.name.c_str(), flags, 0666));
+    file->buffered = UniqueFd(::openat(place.directory(), place.name.c_str(), flags, mode));
   } while (!file->buffered && errno == EINTR);
   if (!file->buffered) return root.failure("create", path);
+  if (directory_mode && ::fchmod(file->buffered.get(), mode) != 0) {
+    const Error failure = root.failure("chmod", path);
+    ::unlinkat(place.directory(), place.name.c_str(), 0);
+    return failure;
+  }
   if (options.direct) file->direct = open_direct(root, path, O_WRONLY, file->buffered.get());
   const std::uint64_t preallocated_bytes = preallocate(file->buffered.get(), options.size_hint);
   io.attach(*file);

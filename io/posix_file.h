@@ -5,14 +5,19 @@
 #include "milepost/io/posix_root.h"
 #include "milepost/io/store.h"
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace milepost {
 
-// As Store::create_file and Store::open_file. `root` is used during the call only; `io` must outlive the file.
+// As Store::create_file and Store::open_file; `directory_mode`: PosixStoreOptions::path_permission_mode. `root` is used
+// during the call only; `io` must outlive the file.
 Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
-                                                     const CreateFileOptions& options);
+                                                     const CreateFileOptions& options,
+                                                     std::optional<mode_t> directory_mode);
 Result<std::unique_ptr<ReadFile>> open_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path);
 
 }  // namespace milepost

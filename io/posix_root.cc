@@ -45,19 +45,26 @@ std::string parent_of(const std::string& path) {
 }
 
 // Makes one directory of the way to the root, and its name durable.
-Result<void> make_durably(const std::string& path) {
+Result<void> make_durably(const std::string& path, std::optional<mode_t> mode) {
   const std::string parent = parent_of(path);
   const UniqueFd parent_fd(::open(parent.c_str(), directory_flags));
   if (!parent_fd) return Error::from_errno(errno, "open " + parent);
-  if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return Error::from_errno(errno, "mkdir " + path);
-  if (::fsync(parent_fd.get()) == 0) return {};
-  const Error failure = Error::from_errno(errno, "fsync " + parent);
+  const bool made = ::mkdir(path.c_str(), mode.value_or(0777)) == 0;
+  if (!made && errno != EEXIST) return Error::from_errno(errno, "mkdir " + path);
+  std::string call = "chmod " + path;
+  bool good = !made || !mode || ::chmod(path.c_str(), *mode) == 0;
+  if (good) {
+    call = "fsync " + parent;
+    good = ::fsync(parent_fd.get()) == 0;
+  }
+  if (good) return {};
+  const Error failure = Error::from_errno(errno, call);
   ::rmdir(path.c_str());
   return failure;
 }
 
 // Makes what is missing of `path`, the outermost first; removes what it made if it fails.
-Result<void> make_missing(const std::string& path) {
+Result<void> make_missing(const std::string& path, std::optional<mode_t> mode) {
   std::vector<std::string> missing;  // the innermost first
   struct ::stat info;
   for (std::string at = path; ::stat(at.c_str(), &info) != 0; at = parent_of(at)) {
@@ -65,7 +72,7 @@ Result<void> make_missing(const std::string& path) {
     missing.push_back(at);
   }
   for (std::size_t i = missing.size(); i-- > 0;) {
-    const Result<void> made = make_durably(missing[i]);
+    const Result<void> made = make_durably(missing[i], mode);
     if (made.has_value()) continue;
     for (std::size_t j = i + 1; j < missing.size(); ++j) ::rmdir(missing[j].c_str());
     return made.error();
@@ -86,14 +93,14 @@ PosixRoot::PosixRoot(std::string as_given, UniqueFd fd) : as_given_(std::move(as
   has_openat2_ = UniqueFd(openat2_beneath(fd_.get(), ".", directory_flags)).get() >= 0;
 }
 
-Result<PosixRoot> PosixRoot::open(const std::string& root, bool create) {
+Result<PosixRoot> PosixRoot::open(const std::string& root, bool create, std::optional<mode_t> mode) {
   if (root.empty()) return Error(ErrorCode::invalid_argument, "the root of a store has no name");
   if (root.find('\0') != std::string::npos) return Error(ErrorCode::invalid_argument, "a root holds a zero byte");
   std::string path = root;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   UniqueFd fd(::open(path.c_str(), directory_flags));
   if (!fd && errno == ENOENT && create) {
-    MILEPOST_TRY(make_missing(path));
+    MILEPOST_TRY(make_missing(path, mode));
     fd = UniqueFd(::open(path.c_str(), directory_flags));
   }
   if (!fd) return Error::from_errno(errno, "open " + root);

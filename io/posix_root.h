@@ -9,6 +9,9 @@
 #include "milepost/io/error.h"
 #include "milepost/io/unique_fd.h"
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,9 +22,9 @@ bool same_file(int a, int b);
 
 class PosixRoot {
  public:
-  // Creates the root and its missing parents if asked to, and makes each creation durable. After
-  // an error nothing that was created is left.
-  static Result<PosixRoot> open(const std::string& root, bool create);
+  // Creates the root and its missing parents if asked to, with these permissions or what the umask leaves,
+  // and makes each creation durable. After an error nothing that was created is left.
+  static Result<PosixRoot> open(const std::string& root, bool create, std::optional<mode_t> mode);
 
   const std::string& as_given() const { return as_given_; }
   // For messages: the path as the user would write it.

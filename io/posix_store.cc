@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace milepost {
@@ -58,14 +59,17 @@ int rename_by_claim(int from_directory, const char* from, int to_directory, cons
 
 class PosixStoreImplementation final : public Store {
  public:
-  PosixStoreImplementation(PosixRoot root, std::unique_ptr<AsyncIo> io, bool read_only)
-      : root_(std::move(root)), io_(std::move(io)), read_only_(read_only) {}
+  PosixStoreImplementation(PosixRoot root, std::unique_ptr<AsyncIo> io, const PosixStoreOptions& options)
+      : root_(std::move(root)),
+        io_(std::move(io)),
+        read_only_(options.read_only),
+        mode_(options.path_permission_mode) {}
 
   std::string description() const override { return root_.as_given(); }
 
   Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override {
     MILEPOST_TRY(check_writable("create", path));
-    return create_posix_file(root_, *io_, path, options);
+    return create_posix_file(root_, *io_, path, options, mode_);
   }
 
   Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override {
@@ -75,8 +79,15 @@ class PosixStoreImplementation final : public Store {
   Result<void> make_directory(const std::string& path) override {
     MILEPOST_TRY(check_writable("mkdir", path));
     MILEPOST_ASSIGN(const PosixRoot::Place place, root_.locate(path));
-    if (::mkdirat(place.directory(), place.name.c_str(), 0777) != 0) return root_.failure("mkdir", path);
-    return {};
+    if (::mkdirat(place.directory(), place.name.c_str(), mode_.value_or(0777)) != 0) {
+      return root_.failure("mkdir", path);
+    }
+    if (!mode_) return {};
+    const auto made = root_.open_beneath(path, O_RDONLY | O_DIRECTORY);
+    if (made.has_value() && ::fchmod(made->get(), *mode_) == 0) return {};
+    const Error failure = made.has_error() ? made.error() : root_.failure("chmod", path);
+    ::unlinkat(place.directory(), place.name.c_str(), AT_REMOVEDIR);
+    return failure;
   }
 
   Result<void> sync_directory(const std::string& path) override {
@@ -204,16 +215,21 @@ class PosixStoreImplementation final : public Store {
   const PosixRoot root_;
   const std::unique_ptr<AsyncIo> io_;
   const bool read_only_;
+  const std::optional<mode_t> mode_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Store>> PosixStore::open(const std::string& root, const PosixStoreOptions& options) {
-  MILEPOST_ASSIGN(PosixRoot opened, PosixRoot::open(root, options.create && !options.read_only));
+  const auto mode = options.path_permission_mode;
+  if (mode && ((*mode & 0700) != 0700 || *mode > 07777)) {
+    return Error(ErrorCode::invalid_argument,
+                 "path_permission_mode must give the owner all of 0700, and be at most 07777");
+  }
+  MILEPOST_ASSIGN(PosixRoot opened, PosixRoot::open(root, options.create && !options.read_only, mode));
   Result<std::unique_ptr<AsyncIo>> io = AsyncIo::create(options.backend, options.io_threads);
   if (io.has_error()) return io.error().within("open " + root);
-  return std::unique_ptr<Store>(
-      std::make_unique<PosixStoreImplementation>(std::move(opened), std::move(*io), options.read_only));
+  return std::unique_ptr<Store>(std::make_unique<PosixStoreImplementation>(std::move(opened), std::move(*io), options));
 }
 
 }  // namespace milepost

@@ -11,7 +11,9 @@
 #include "milepost/io/store.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,13 +29,17 @@ enum class IoBackend {
 struct PosixStoreOptions {
   bool create = true;      // create the root, and its missing parents, durably
   bool read_only = false;  // every operation that would change something is failed_precondition
+  // Of each directory that is created, exactly, whatever the umask; files get its read and write bits. It must
+  // give the owner all of 0700. None: what the umask leaves.
+  std::optional<std::uint32_t> path_permission_mode = std::nullopt;
   IoBackend backend = IoBackend::automatic;
   int io_threads = 4;  // for all bulk I/O with the backend `threads`; with io_uring only for what is not direct
 };
 
 class PosixStore {
  public:
-  // `root` may be relative; it is resolved once, here. not_found if it is missing and create is off.
+  // `root` may be relative; it is resolved once, here. not_found if it is missing and create is off;
+  // invalid_argument for a mode that would keep its owner out.
   static Result<std::unique_ptr<Store>> open(const std::string& root, const PosixStoreOptions& options = {});
 };
 

@@ -113,6 +113,35 @@ TEST(PosixStore, ReadOnlyChangesNothing) {
   EXPECT_EQ(read_file(*store, "file", 1).value(), to_bytes("x"));
 }
 
+TEST(PosixStore, PermissionsAreThoseAskedForWhateverTheUmask) {
+  const TempDir directory;
+  const std::string root = directory.string() + "/new/root";
+  const auto mode_of = [](const std::string& path) {
+    struct ::stat info {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
+    return info.st_mode & 07777;
+  };
+  EXPECT_EQ(PosixStore::open(root, {.path_permission_mode = 0077}).error().code(), ErrorCode::invalid_argument);
+  const mode_t before = ::umask(0077);
+  {
+    const auto store = PosixStore::open(root, {.path_permission_mode = 02750}).value();
+    EXPECT_TRUE(store->make_directory("dir").has_value());
+    EXPECT_TRUE(write_file(*store, "dir/file", to_bytes("x")).has_value());
+  }
+  {
+    const auto store = open_store(root);
+    EXPECT_TRUE(store->make_directory("private").has_value());
+    EXPECT_TRUE(write_file(*store, "private/file", to_bytes("x")).has_value());
+  }
+  ::umask(before);
+  EXPECT_EQ(mode_of(directory.string() + "/new"), 02750U);
+  EXPECT_EQ(mode_of(root), 02750U);
+  EXPECT_EQ(mode_of(root + "/dir"), 02750U);
+  EXPECT_EQ(mode_of(root + "/dir/file"), 0640U);
+  EXPECT_EQ(mode_of(root + "/private") & 0777, 0700U);
+  EXPECT_EQ(mode_of(root + "/private/file"), 0600U);
+}
+
 // Also run where openat2 is forbidden.
 void expect_links_refused() {
   const TempDir outside;
