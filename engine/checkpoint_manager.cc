@@ -1,9 +1,9 @@
 #include "milepost/engine/checkpoint_manager.h"
 
+#include "milepost/engine/collector.h"
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/memory_plan.h"
 #include "milepost/engine/root.h"
-#include "milepost/engine/save/attempt.h"
 #include "milepost/engine/save/save_job.h"
 #include "milepost/io/try.h"
 #include "milepost/policy/preservation.h"
@@ -79,6 +79,7 @@ class CheckpointManager::Impl {
       : steps_(std::move(steps)),
         options_(options),
         store_(std::move(store)),
+        collector_(*store_),
         staging_(memory.staging),
         coding_(memory.coding),
         workers_(memory.workers, options.worker_nice),
@@ -128,6 +129,7 @@ class CheckpointManager::Impl {
   // threads, last of all, end before what they use.
   const CheckpointManagerOptions options_;
   const std::shared_ptr<Store> store_;
+  Collector collector_;
   EncoderCache encoders_;
   BufferPool staging_;
   BufferPool coding_;
@@ -167,7 +169,8 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
                       codec,
                       std::move(options.metrics),
                       std::move(custom_metadata).value(),
-                      options_.on_save_progress};
+                      options_.on_save_progress,
+                      false};
   auto job = std::make_shared<SaveJob>(save_context(), std::move(request), called);
   {
     const std::lock_guard lock(mutex_);
@@ -228,17 +231,14 @@ Result<void> CheckpointManager::Impl::remove_old_steps(std::int64_t newest) {
     for (const std::int64_t step : steps_) steps.push_back({.step = step});
   }
   const PreservationPolicy policy = preservation_policy_of({.max_to_keep = options_.max_to_keep});
+  std::vector<Victim> victims;
   for (const PreservationDecision& decision : plan_preservation(policy, steps)) {
     // A step saved out of order, older than what is there, was still asked for just now.
-    if (decision.keep || decision.step == newest) continue;
-    const auto removed = remove_step(*store_, directory_of(decision.step), decision.step);
-    // Somebody else may have removed it before.
-    if (removed.has_error() && removed.error().code() != ErrorCode::not_found) {
-      return removed.error().within("step " + std::to_string(decision.step));
-    }
-    forget_step(decision.step);
+    if (!decision.keep && decision.step != newest) victims.push_back({decision.step, directory_of(decision.step)});
   }
-  return {};
+  const Collected collected = collector_.collect(std::move(victims));
+  for (const std::int64_t step : collected.removed) forget_step(step);
+  return collected.error ? *collected.error : Result<void>();
 }
 
 Result<void> CheckpointManager::Impl::tell(Outcome& outcome) {
@@ -475,7 +475,7 @@ Result<CheckpointManager> CheckpointManager::open(const std::string& directory, 
   if (auto ensured = ensure_root_record(*store, options.read_only); ensured.has_error())
     return explain(ensured.error());
   if (options.cleanup_tmp_directories && !options.read_only) {
-    if (auto swept = sweep(*store); swept.has_error()) return explain(swept.error());
+    if (auto swept = Collector(*store).sweep(); swept.has_error()) return explain(swept.error());
   }
   auto steps = list_steps(*store, options.step_prefix);
   if (steps.has_error()) return explain(steps.error());

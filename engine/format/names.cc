@@ -82,6 +82,10 @@ std::string trash_directory_name(std::int64_t step, std::string_view uuid) {
 
 bool is_trash_directory_name(std::string_view name) { return is_step_and_uuid(trash_prefix, name); }
 
+std::string trash_name_of_attempt(std::string_view attempt) {
+  return std::string(trash_prefix) + std::string(attempt.substr(attempt_prefix.size()));
+}
+
 std::string data_file_name(std::uint32_t rank, bool safetensors) {
   return "data-" + std::to_string(rank) + (safetensors ? ".safetensors" : ".bin");
 }

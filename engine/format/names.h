@@ -31,6 +31,8 @@ bool is_attempt_directory_name(std::string_view name);
 // ".trash-<step>-<uuid>": being deleted.
 std::string trash_directory_name(std::int64_t step, std::string_view uuid);
 bool is_trash_directory_name(std::string_view name);
+// What an attempt's directory is called when it is trash.
+std::string trash_name_of_attempt(std::string_view attempt);
 
 // "data-<rank>.safetensors", "data-<rank>.bin", "chunks-<rank>.bin"
 std::string data_file_name(std::uint32_t rank, bool safetensors);

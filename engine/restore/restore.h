@@ -75,11 +75,14 @@ struct Damage {
 };
 
 // A committed step, opened for reading: its record is read and checked, manifests and tables as they
-// are first needed. Safe to use from several threads.
+// are first needed. As long as it lives nobody removes or overwrites the step, in any process; on a file
+// system without locks, and without the permission to list its directory, reading goes on without that.
+// Safe to use from several threads.
 class StepReader {
  public:
   // `directory` is relative to the store's root. not_found if there is none; corruption,
-  // failed_precondition (a newer format), io. All errors name the file.
+  // failed_precondition (a newer format), io; unavailable if somebody has been removing it for ten
+  // seconds. All errors name the file.
   static Result<StepReader> open(const RestoreContext& context, std::string directory);
   StepReader(StepReader&&) noexcept;
   StepReader& operator=(StepReader&&) noexcept;

@@ -7,9 +7,12 @@
 #include "milepost/io/try.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 namespace milepost {
@@ -20,6 +23,24 @@ std::string_view as_text(std::span<const std::byte> bytes) {
 }
 
 Error corrupt(std::string what) { return Error(ErrorCode::corruption, std::move(what)); }
+
+// Locks a step for reading, so that nobody removes it meanwhile; null where it cannot be locked: on a file
+// system without locks, and without the permission to list the directory.
+Result<std::unique_ptr<DirectoryLock>> take_lease(Store& store, const std::string& directory) {
+  using namespace std::chrono_literals;
+  // Who removes a step holds it exclusively for the time of one rename; or it stays, if that fails.
+  constexpr auto patience = 10s;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto lock = store.lock_directory(directory, LockKind::shared);
+    if (lock.has_value()) return lock;
+    const Error& error = lock.error();
+    const bool refused = error.system_errno() == EACCES || error.system_errno() == EPERM;
+    if (refused || error.code() == ErrorCode::failed_precondition) return nullptr;
+    if (error.code() != ErrorCode::unavailable || std::chrono::steady_clock::now() >= deadline) return error;
+    std::this_thread::sleep_for(1ms);
+  }
+}
 
 // Reads and checks everything about an item but its data.
 class ItemOpener {
@@ -134,6 +155,7 @@ std::vector<std::string> name_leaves(const ItemFiles& item, const std::vector<st
 struct StepReader::State {
   RestoreContext context;
   std::string directory;
+  std::unique_ptr<DirectoryLock> lease;  // null: there are no locks here
   StepRecord record;
   std::mutex mutex;
   std::map<std::string, ItemFiles, std::less<>> items;  // opened so far; guarded by mutex, never removed
@@ -165,11 +187,16 @@ StepReader& StepReader::operator=(StepReader&&) noexcept = default;
 StepReader::~StepReader() = default;
 
 Result<StepReader> StepReader::open(const RestoreContext& context, std::string directory) {
-  MILEPOST_ASSIGN(StepRecord record, read_step_record(*context.store, directory));
   auto state = std::make_unique<State>();
+  auto lease = take_lease(*context.store, directory);
+  if (lease.has_error()) {
+    if (lease.error().code() != ErrorCode::not_found) return lease.error();
+    return Error(ErrorCode::not_found, directory + ": no such step in " + context.store->description());
+  }
+  state->lease = std::move(lease).value();
+  MILEPOST_ASSIGN(state->record, read_step_record(*context.store, directory));
   state->context = context;
   state->directory = std::move(directory);
-  state->record = std::move(record);
   return StepReader(std::move(state));
 }
 

@@ -11,19 +11,12 @@ Result<Attempt> Attempt::begin(Store& store, std::int64_t step) {
     std::string uuid = make_uuid();
     std::string directory = attempt_directory_name(step, uuid);
     MILEPOST_TRY(store.make_directory(directory));
-    auto lock = store.lock_directory(directory, LockKind::exclusive);
+    auto lock = store.lock_directory(directory, LockKind::shared);
     Attempt attempt(store, std::move(uuid), std::move(directory), lock.has_value() ? std::move(lock).value() : nullptr);
     // A file system without locks costs nothing here but the sweeping of dead attempts.
-    if (lock.has_error() && lock.error().code() == ErrorCode::failed_precondition) return attempt;
-    Result<void> locked;
-    if (lock.has_error()) {
-      locked = lock.error();
-    } else if (auto info = store.stat(attempt.directory_); info.has_error()) {
-      locked = info.error();
-    }
-    if (locked.has_value()) return attempt;
-    const bool swept = locked.error().code() == ErrorCode::unavailable || locked.error().code() == ErrorCode::not_found;
-    if (!swept || tries == tries_max) return attempt.abandon(locked.error());
+    if (lock.has_value() || lock.error().code() == ErrorCode::failed_precondition) return attempt;
+    const bool swept = lock.error().code() == ErrorCode::unavailable || lock.error().code() == ErrorCode::not_found;
+    if (!swept || tries == tries_max) return attempt.abandon(lock.error());
   }
 }
 
@@ -48,9 +41,45 @@ Result<void> Attempt::write_record(const StepRecord& record) {
   return store_->sync_directory(directory_);
 }
 
-Result<void> Attempt::publish(const std::string& final_name) {
-  MILEPOST_TRY(store_->rename_no_replace(directory_, final_name));
-  renamed_ = true;
+Result<void> Attempt::publish(const std::string& final_name, bool overwrite) {
+  for (;;) {
+    const auto renamed = store_->rename_no_replace(directory_, final_name);
+    if (renamed.has_value()) break;
+    if (!overwrite || renamed.error().code() != ErrorCode::already_exists) return renamed.error();
+    MILEPOST_ASSIGN(const bool exchanged, exchange(final_name));
+    if (exchanged) return {};
+  }
+  outcome_unknown_ = true;
+  return sync_root();
+}
+
+// False: the step that was there has been removed meanwhile.
+Result<bool> Attempt::exchange(const std::string& final_name) {
+  // Held until nothing is left of the old step but trash: no sweeper takes it for a dead attempt before.
+  const auto lock = store_->lock_directory(final_name, LockKind::exclusive);
+  if (lock.has_error() && lock.error().code() != ErrorCode::failed_precondition) {
+    if (lock.error().code() == ErrorCode::not_found) return false;
+    if (lock.error().code() != ErrorCode::unavailable) return lock.error();
+    return Error(ErrorCode::unavailable, "the step cannot be overwritten while somebody has it open: " + final_name,
+                 lock.error().system_errno());
+  }
+  if (const auto record = store_->stat(final_name + '/' + std::string(step_record_name)); record.has_error()) {
+    if (record.error().code() != ErrorCode::not_found) return record.error();
+    return Error(ErrorCode::already_exists, final_name + " is not a step: it was not touched");
+  }
+  if (const auto exchanged = store_->exchange(directory_, final_name); exchanged.has_error()) {
+    outcome_unknown_ = exchanged.error().code() != ErrorCode::failed_precondition;
+    return exchanged.error();
+  }
+  outcome_unknown_ = true;
+  MILEPOST_TRY(sync_root());
+  if (auto moved = store_->rename_no_replace(directory_, trash_name_of_attempt(directory_)); moved.has_error()) {
+    return moved.error().within("the step is committed, but what it replaced could not be put in the trash");
+  }
+  return true;
+}
+
+Result<void> Attempt::sync_root() {
   if (auto synced = store_->sync_directory(""); synced.has_error()) {
     return synced.error().within("the step was written whole, but whether it survives a power cut is unknown");
   }
@@ -60,7 +89,7 @@ Result<void> Attempt::publish(const std::string& final_name) {
 Result<void> Attempt::discard() { return remove_tree(*store_, directory_); }
 
 Error Attempt::abandon(Error cause) {
-  if (renamed_) return cause;
+  if (outcome_unknown_) return cause;
   if (auto removed = discard(); removed.has_error()) {
     return Error(
         cause.code(),
@@ -68,35 +97,6 @@ Error Attempt::abandon(Error cause) {
         cause.system_errno());
   }
   return cause;
-}
-
-Result<void> sweep(Store& store) {
-  MILEPOST_ASSIGN(const auto entries, store.list_directory(""));
-  bool any = false;
-  for (const DirectoryEntry& entry : entries) {
-    if (entry.type != EntryType::directory) continue;
-    const bool trash = is_trash_directory_name(entry.name);
-    if (!trash && !is_attempt_directory_name(entry.name)) continue;
-    // Free means dead: who writes or removes it holds the lock as long as he lives. Without locks nothing
-    // is known of attempts.
-    const auto lock = store.lock_directory(entry.name, LockKind::exclusive);
-    if (lock.has_error() && !(trash && lock.error().code() == ErrorCode::failed_precondition)) continue;
-    const auto removed = remove_tree(store, entry.name);
-    // Its owner may have finished with it between the listing and the lock.
-    if (removed.has_error() && removed.error().code() != ErrorCode::not_found) return removed.error();
-    any = true;
-  }
-  return any ? store.sync_directory("") : Result<void>{};
-}
-
-Result<void> remove_step(Store& store, const std::string& directory, std::int64_t step) {
-  // Held until it is gone: no sweeper removes it at the same time.
-  const auto lock = store.lock_directory(directory, LockKind::exclusive);
-  if (lock.has_error() && lock.error().code() != ErrorCode::failed_precondition) return lock.error();
-  const std::string trash = trash_directory_name(step, make_uuid());
-  MILEPOST_TRY(store.rename_no_replace(directory, trash));
-  MILEPOST_TRY(store.sync_directory(""));
-  return remove_tree(store, trash);
 }
 
 }  // namespace milepost

@@ -1,6 +1,6 @@
 // An attempt to save a step, and the commit: the only place that publishes anything.
 //
-//  1. Make <root>/.tmp-<step>-<uuid> and lock it: a sweeper leaves it alone while this process lives.
+//  1. Make <root>/.tmp-<step>-<uuid> and lock it, shared: nobody removes it while this process lives.
 //  2. Make a directory for each item; write its data file, chunk table and manifest there. Every file
 //     is new (never replaces), every one is fsynced, and fsynced once: after a failed fsync the kernel
 //     may have marked lost pages clean, so a second one would lie. Any failure ends the attempt.
@@ -11,7 +11,11 @@
 //  6. fsync the root. Only now is the step reported as committed. If this fails the outcome is
 //     unknown: that is reported, and nothing is deleted.
 //
-// A crash before 5 leaves a .tmp- directory, which no reader takes for a step.
+// A step that is there is overwritten by another 5: with the old step locked exclusively, so that nobody
+// reads it, the attempt and the old step exchange names at once, and after 6 the old one, which has the
+// attempt's name now, becomes trash.
+//
+// A crash leaves a .tmp- directory, which no reader takes for a step; after an exchange it is the old step.
 #pragma once
 
 #include "milepost/engine/format/step_record.h"
@@ -36,7 +40,10 @@ class Attempt {
   Result<void> make_item(const std::string& item);      // step 2
   Result<void> sync_item(const std::string& item);      // step 3
   Result<void> write_record(const StepRecord& record);  // step 4
-  Result<void> publish(const std::string& final_name);  // steps 5 and 6
+  // Steps 5 and 6. already_exists: without `overwrite`, anything of that name; with it, what is no step.
+  // unavailable: somebody has the step open; failed_precondition: the file system cannot exchange names. In
+  // these cases what was there is as it was. The trash is for Collector::empty_trash().
+  Result<void> publish(const std::string& final_name, bool overwrite = false);
 
   // When nothing is in flight: removes the attempt with all it holds.
   Result<void> discard();
@@ -48,19 +55,14 @@ class Attempt {
   Attempt(Store& store, std::string uuid, std::string directory, std::unique_ptr<DirectoryLock> lock)
       : store_(&store), uuid_(std::move(uuid)), directory_(std::move(directory)), lock_(std::move(lock)) {}
 
+  Result<bool> exchange(const std::string& final_name);
+  Result<void> sync_root();
+
   Store* store_;
   std::string uuid_;
   std::string directory_;
   std::unique_ptr<DirectoryLock> lock_;
-  bool renamed_ = false;
+  bool outcome_unknown_ = false;  // what has the attempt's name may be the old step
 };
-
-// Removes the attempts under the root whose process is dead, and directories that were being
-// deleted. Anything in use, or of another name, is left alone.
-Result<void> sweep(Store& store);
-
-// Removes a committed step: renames it out of the way first, so that no crash leaves half a step
-// under a name that readers trust.
-Result<void> remove_step(Store& store, const std::string& directory, std::int64_t step);
 
 }  // namespace milepost

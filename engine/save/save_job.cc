@@ -524,7 +524,7 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
     report.captured_s = captured_s_;
     changed_.notify_all();
   }
-  MILEPOST_TRY(attempt.publish(request_.final_name));
+  MILEPOST_TRY(attempt.publish(request_.final_name, request_.overwrite));
   report.step = request_.step;
   report.mode = request_.mode;
   report.raw_bytes = raw_bytes_;

@@ -63,6 +63,7 @@ struct SaveRequest {
   Metrics metrics;
   std::string custom_metadata_json;
   ProgressFn on_progress;
+  bool overwrite = false;  // a step that is there; see Attempt::publish
 };
 
 // All methods may be called from several threads at once, but capture() and run() once each.

@@ -325,8 +325,8 @@ TEST(Manager, AStaleListingForgetsNoStep) {
   EXPECT_EQ(manager.latest_step(), 2);
 }
 
-// Retention removes a step while it is read: that is no damage.
-TEST(Manager, AStepThatIsRemovedWhileItIsRead) {
+// Retention removes a step when it has been listed, and is about to be read: that is no damage.
+TEST(Manager, AStepThatIsRemovedBeforeItIsRead) {
   for (const bool latest : {true, false}) {
     auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
     auto options = small_options(hooks);
@@ -335,7 +335,7 @@ TEST(Manager, AStepThatIsRemovedWhileItIsRead) {
     save_all(manager, {1});
     bool once = false;
     hooks->before([&](Operation operation, const std::string& path) {
-      if (operation != Operation::open_file || path != "1/state/manifest.json" || once) return;
+      if (operation != Operation::lock || path != "1" || once) return;
       once = true;
       save_all(manager, {2});
     });
@@ -349,6 +349,26 @@ TEST(Manager, AStepThatIsRemovedWhileItIsRead) {
     }
     EXPECT_TRUE(once);
   }
+}
+
+// From there on retention leaves it alone, until it is not read any more.
+TEST(Manager, AStepIsNotRemovedWhileItIsRead) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(hooks);
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save_all(manager, {1});
+  bool once = false;
+  hooks->before([&](Operation operation, const std::string& path) {
+    if (operation != Operation::open_file || path != "1/state/manifest.json" || once) return;
+    once = true;
+    save_all(manager, {2});
+  });
+  EXPECT_HOLDS(manager, 1, tree_of(1));
+  EXPECT_TRUE(once);
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 2));
+  save_all(manager, {3});
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(3));
 }
 
 // A manager that is opened takes a new attempt, not yet locked, for a dead one.

@@ -31,6 +31,7 @@ TEST(Names, OfAttemptsAndTrashAreRecognised) {
   EXPECT_TRUE(is_attempt_directory_name(attempt_directory_name(0, make_uuid())));
   EXPECT_TRUE(is_trash_directory_name(trash_directory_name(std::numeric_limits<std::int64_t>::max(), uuid)));
   EXPECT_FALSE(is_trash_directory_name(attempt_directory_name(7, uuid)));
+  EXPECT_EQ(trash_name_of_attempt(attempt_directory_name(7, uuid)), trash_directory_name(7, uuid));
   for (const std::string& name :
        {std::string(".tmp-"), std::string(".tmp-7"), std::string(".tmp-7-"), std::string(".tmp-7-x"),
         std::string(".tmp-07-") + uuid, std::string(".tmp--7-") + uuid, std::string(".tmp-7-") + uuid + "x",
