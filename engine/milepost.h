@@ -2,3 +2,4 @@
 #pragma once
 
 #include "milepost/engine/checkpoint_manager.h"
+#include "milepost/engine/preemption.h"
