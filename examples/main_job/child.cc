@@ -44,23 +44,26 @@ Child::~Child() {
   if (pipe_ >= 0) close(pipe_);
 }
 
-Result<bool> Child::follow(RunLog& log, const std::function<int(std::int64_t)>& save_begun,
-                           const std::function<void(const StepEvent&)>& step_done) {
+Result<bool> Child::follow(RunLog& log, const Reaction& reaction) {
   using Clock = std::chrono::steady_clock;
-  std::optional<Clock::time_point> kill_at;
+  std::optional<Clock::time_point> send_at;
+  bool sent = false;
+  const auto react = [&](SendAfterMs after_ms) {
+    if (after_ms && !send_at) send_at = Clock::now() + std::chrono::milliseconds(*after_ms);
+  };
   std::string pending;
-  for (bool killed = false;;) {
+  while (true) {
     int wait_ms = -1;
-    if (kill_at && !killed) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*kill_at - Clock::now()).count();
+    if (send_at && !sent) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*send_at - Clock::now()).count();
       wait_ms = static_cast<int>(std::max<std::int64_t>(0, left));
     }
     pollfd poll_pipe{pipe_, POLLIN, 0};
     const int ready = poll(&poll_pipe, 1, wait_ms);
     if (ready < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
-    if (kill_at && !killed && Clock::now() >= *kill_at) {
-      kill(pid_, SIGKILL);
-      killed = true;
+    if (send_at && !sent && Clock::now() >= *send_at) {
+      kill(pid_, reaction.signal);
+      sent = true;
     }
     if (ready <= 0) continue;
     char buffer[4096];
@@ -72,10 +75,8 @@ Result<bool> Child::follow(RunLog& log, const std::function<int(std::int64_t)>& 
     for (std::size_t end; (end = pending.find('\n')) != std::string::npos; pending.erase(0, end + 1)) {
       const std::size_t steps_before = log.steps.size();
       const auto saving = take_line(pending.substr(0, end), log);
-      if (log.steps.size() > steps_before) step_done(log.steps.back());
-      if (!saving) continue;
-      const int delay_ms = save_begun(*saving);
-      if (delay_ms >= 0 && !kill_at) kill_at = Clock::now() + std::chrono::milliseconds(delay_ms);
+      if (log.steps.size() > steps_before && reaction.step_done) react(reaction.step_done(log.steps.back()));
+      if (saving && reaction.save_begun) react(reaction.save_begun(*saving));
     }
   }
   int status = 0;

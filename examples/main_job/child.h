@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,17 @@ class Child {
   Child& operator=(Child&&) = delete;
   ~Child();  // kills and reaps it, if that has not happened
 
-  // Reads events until the process ends. `save_begun` is called for each save that begins, and
-  // `step_done` for each step; if save_begun returns a number, the process is killed (SIGKILL) that
-  // many milliseconds later. Returns true if it ended by itself, with success.
-  milepost::Result<bool> follow(RunLog& log, const std::function<int(std::int64_t step)>& save_begun,
-                                const std::function<void(const StepEvent&)>& step_done);
+  // What to do about an event: nothing, or to send the signal that many milliseconds later; the first time it
+  // is said.
+  using SendAfterMs = std::optional<int>;
+  struct Reaction {
+    int signal = 0;
+    std::function<SendAfterMs(std::int64_t step)> save_begun = {};
+    std::function<SendAfterMs(const StepEvent&)> step_done = {};
+  };
+
+  // Reads events until the process ends. Returns true if it ended by itself, with success.
+  milepost::Result<bool> follow(RunLog& log, const Reaction& reaction);
 
  private:
   Child(pid_t pid, int pipe) : pid_(pid), pipe_(pipe) {}

@@ -1,6 +1,6 @@
 // The main job: trains a small GPT without interruption; trains the same again, saving asynchronously,
-// killed (SIGKILL) in the middle of a save and resumed; and shows that not a bit differs, and what
-// the saving cost. See README.md.
+// killed (SIGKILL) in the middle of a save, or told to stop (SIGTERM) at a random time, and resumed; and
+// shows that not a bit differs, and what the saving cost. See README.md.
 #include "examples/main_job/child.h"
 #include "examples/main_job/disk.h"
 #include "examples/main_job/report.h"
@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -77,8 +78,8 @@ Result<std::string> find_torn_attempt(const std::string& directory) {
 
 class MainJob {
  public:
-  MainJob(TrainOptions options, std::string directory, unsigned seed)
-      : options_(std::move(options)), directory_(std::move(directory)), random_(seed) {}
+  MainJob(TrainOptions options, std::string directory, unsigned seed, bool preempt)
+      : options_(std::move(options)), directory_(std::move(directory)), random_(seed), preempt_(preempt) {}
 
   Result<bool> run() {
     std::error_code failure;
@@ -90,7 +91,9 @@ class MainJob {
 
     MILEPOST_ASSIGN(outcome_.disk_gb_per_s, measure_write_rate(directory_, std::uint64_t{1} << 30));
     MILEPOST_TRY(run_uninterrupted());
-    MILEPOST_TRY(run_interrupted());
+    MILEPOST_ASSIGN(options_.checkpoints, fresh_directory());
+    MILEPOST_TRY(preempt_ ? run_preempted() : run_killed());
+    MILEPOST_TRY(run_resumed());
     outcome_.directory = options_.checkpoints;
     outcome_.save_every = options_.save_every;
     outcome_.mode = options_.mode;
@@ -103,15 +106,14 @@ class MainJob {
     TrainOptions plain = options_;
     plain.checkpoints.clear();
     MILEPOST_ASSIGN(Child child, Child::start(child_arguments(plain)));
-    MILEPOST_ASSIGN(const bool finished, follow(child, outcome_.uninterrupted, "uninterrupted, without saving", {}));
+    MILEPOST_ASSIGN(const bool finished, follow(child, outcome_.uninterrupted, "uninterrupted, without saving"));
     if (!finished) return Error(ErrorCode::internal, "the uninterrupted run failed");
     return {};
   }
 
   // Kills the run in a random save, at a random moment of it, until a kill has left an attempt
-  // behind that was not committed; then lets it finish.
-  Result<void> run_interrupted() {
-    MILEPOST_ASSIGN(options_.checkpoints, fresh_directory());
+  // behind that was not committed.
+  Result<void> run_killed() {
     const std::int64_t saves = options_.steps / options_.save_every;
     std::int64_t victim =
         options_.save_every * std::uniform_int_distribution<std::int64_t>(saves / 3, saves / 2)(random_);
@@ -119,29 +121,51 @@ class MainJob {
       RunLog& log = outcome_.interrupted.emplace_back();
       MILEPOST_ASSIGN(Child child, Child::start(child_arguments(options_)));
       double save_ms = 100;
-      const auto kill_delay = [&](std::int64_t step) {
+      const auto kill_after = [&](std::int64_t step) -> Child::SendAfterMs {
         if (!log.saves.empty()) save_ms = log.saves.back().durable_ms;
-        if (step < victim) return -1;
+        if (step < victim) return std::nullopt;
         return std::uniform_int_distribution<int>(0, static_cast<int>(save_ms))(random_);
       };
-      MILEPOST_ASSIGN(const bool finished, follow(child, log, "saving, to be killed during a save", kill_delay));
+      MILEPOST_ASSIGN(const bool finished, follow(child, log, "saving, to be killed during a save",
+                                                  {.signal = SIGKILL, .save_begun = kill_after}));
       if (finished) return Error(ErrorCode::internal, "the run ended before it could be killed during a save");
       if (log.steps.empty()) return Error(ErrorCode::internal, "the run that saves failed");
       MILEPOST_ASSIGN(outcome_.torn_attempt, find_torn_attempt(options_.checkpoints));
       victim = log.steps.back().step + options_.save_every;
     }
+    return {};
+  }
+
+  // Tells the run to stop at a random time, as a cluster does that wants its machine back.
+  Result<void> run_preempted() {
+    RunLog& log = outcome_.interrupted.emplace_back();
     MILEPOST_ASSIGN(Child child, Child::start(child_arguments(options_)));
-    MILEPOST_ASSIGN(const bool finished, follow(child, outcome_.interrupted.emplace_back(), "saving, resumed", {}));
+    const auto victim = std::uniform_int_distribution<std::int64_t>(options_.steps / 3, options_.steps / 2)(random_);
+    const auto stop_after = [&](const StepEvent& event) -> Child::SendAfterMs {
+      if (event.step < victim) return std::nullopt;
+      return std::uniform_int_distribution<int>(0, static_cast<int>(event.compute_ms))(random_);
+    };
+    MILEPOST_ASSIGN(const bool left, follow(child, log, "saving, to be told to stop (SIGTERM)",
+                                            {.signal = SIGTERM, .step_done = stop_after}));
+    if (!left || !log.preempted) return Error(ErrorCode::internal, "the run did not save and leave when told to stop");
+    return {};
+  }
+
+  Result<void> run_resumed() {
+    MILEPOST_ASSIGN(Child child, Child::start(child_arguments(options_)));
+    MILEPOST_ASSIGN(const bool finished, follow(child, outcome_.interrupted.emplace_back(), "saving, resumed"));
     if (!finished) return Error(ErrorCode::internal, "the resumed run failed");
     return {};
   }
 
-  Result<bool> follow(Child& child, RunLog& log, const std::string& what,
-                      const std::function<int(std::int64_t)>& kill_delay) {
+  Result<bool> follow(Child& child, RunLog& log, const std::string& what, const Child::Reaction& reaction = {}) {
     const StatusLine status;
-    const auto result = child.follow(
-        log, [&](std::int64_t step) { return kill_delay ? kill_delay(step) : -1; },
-        [&](const StepEvent& event) { status.show(what, event, options_.steps); });
+    Child::Reaction shown = reaction;
+    shown.step_done = [&](const StepEvent& event) {
+      status.show(what, event, options_.steps);
+      return reaction.step_done ? reaction.step_done(event) : std::nullopt;
+    };
+    const auto result = child.follow(log, shown);
     status.clear();
     return result;
   }
@@ -158,6 +182,7 @@ class MainJob {
   TrainOptions options_;
   std::string directory_;
   std::mt19937 random_;
+  const bool preempt_;
   Outcome outcome_;
 };
 
@@ -171,11 +196,13 @@ int main(int argc, char** argv) {
   options.corpus = MAIN_JOB_CORPUS;
   std::string directory = "milepost-main-job";
   unsigned seed = std::random_device{}();
+  bool preempt = false;
   bool train_only = false;
 
   CLI::App app(
       "Trains a small GPT without interruption; then again, saving asynchronously, killed in the middle of a\n"
-      "save and resumed; shows that both give the same bits, and what the saving cost.");
+      "save (or told to stop, with --preempt) and resumed; shows that both give the same bits, and what the\n"
+      "saving cost.");
   app.add_option("directory", directory, "Where checkpoints go; a new directory run-N is made in it")
       ->capture_default_str();
   app.add_option("--steps", options.steps, "Steps to train")->capture_default_str()->check(CLI::Range(12, 1'000'000));
@@ -188,7 +215,8 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"copy", "lazy"}));
   app.add_option("--codec", options.codec, "none, fast, zstd or zstd:LEVEL")->capture_default_str();
   app.add_option("--corpus", options.corpus, "The text to train on")->capture_default_str()->check(CLI::ExistingFile);
-  app.add_option("--seed", seed, "Decides when the kill strikes; random unless given");
+  app.add_option("--seed", seed, "Decides when the signal strikes; random unless given");
+  app.add_flag("--preempt", preempt, "SIGTERM at a random time in place of SIGKILL during a save: save, leave, resume");
   app.add_flag("--train-only", train_only,
                "Only the training process, saving if a directory is given; prints its events");
   CLI11_PARSE(app, argc, argv);
@@ -204,7 +232,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "milepost_main_job: --steps must be at least four times --save-every\n");
     return 2;
   }
-  const auto same = main_job::MainJob(options, directory, seed).run();
+  const auto same = main_job::MainJob(options, directory, seed, preempt).run();
   if (same.has_error()) {
     std::fprintf(stderr, "milepost_main_job: %s\n", same.error().to_string().c_str());
     return 1;

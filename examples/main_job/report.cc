@@ -70,13 +70,18 @@ struct Comparison {
   std::int64_t losses_differ = 0;
   std::int64_t repeated = 0;  // steps that were done again after the kill
   bool state_same = false;
+  bool resumed_where_stopped = true;  // whoever was told to stop
 };
 
 Comparison compare(const Outcome& outcome) {
   Comparison result;
   const auto& plain = outcome.uninterrupted.steps;
   std::int64_t furthest = 0;
+  const RunLog* before = nullptr;
   for (const RunLog& log : outcome.interrupted) {
+    if (before && before->preempted && log.resumed_from != before->preempted->step)
+      result.resumed_where_stopped = false;
+    before = &log;
     for (const StepEvent& event : log.steps) {
       const auto index = static_cast<std::size_t>(event.step - 1);
       ++result.losses;
@@ -104,8 +109,12 @@ class Table {
   const Style& style_;
 };
 
+const char* name_of_interrupted(const Outcome& outcome) {
+  return outcome.interrupted.front().preempted ? "stopped and resumed" : "killed and resumed";
+}
+
 void print_curve(const Outcome& outcome, const Style& style) {
-  std::printf("\n%sLoss%s   step   uninterrupted   killed and resumed\n", style.bold, style.off);
+  std::printf("\n%sLoss%s   step   uninterrupted   %s\n", style.bold, style.off, name_of_interrupted(outcome));
   const auto& plain = outcome.uninterrupted.steps;
   const std::size_t rows = 8;
   for (std::size_t r = 0; r < rows; ++r) {
@@ -118,7 +127,7 @@ void print_curve(const Outcome& outcome, const Style& style) {
     }
     if (!other) continue;
     const bool same = same_bits(plain[index].loss, other->loss);
-    std::printf("       %5lld   %13.7f   %13.7f   %s%s%s\n", static_cast<long long>(plain[index].step),
+    std::printf("       %5lld   %13.7f   %18.7f   %s%s%s\n", static_cast<long long>(plain[index].step),
                 static_cast<double>(plain[index].loss), static_cast<double>(other->loss), same ? style.good : style.bad,
                 same ? "same bits" : "DIFFERENT", style.off);
   }
@@ -130,18 +139,28 @@ void print_processes(const Outcome& outcome, const Style& style) {
   for (std::size_t i = 0; i < outcome.interrupted.size(); ++i) {
     const RunLog& log = outcome.interrupted[i];
     if (log.steps.empty()) continue;
-    const bool last = i + 1 == outcome.interrupted.size();
+    const char* const end_of_it = i + 1 == outcome.interrupted.size() ? "finished"
+                                  : log.preempted                     ? "told to stop"
+                                                                      : "killed";
     const auto first = static_cast<long long>(log.steps.front().step);
     const auto end = static_cast<long long>(log.steps.back().step);
     if (log.resumed_from) {
       std::printf("  resumed from step %lld in %.0f ms: steps %lld to %lld, %s\n",
-                  static_cast<long long>(*log.resumed_from), log.restore_ms, first, end, last ? "finished" : "killed");
+                  static_cast<long long>(*log.resumed_from), log.restore_ms, first, end, end_of_it);
     } else {
-      std::printf("  saving every %lld steps: steps %lld to %lld, killed\n", static_cast<long long>(outcome.save_every),
-                  first, end);
+      std::printf("  saving every %lld steps: steps %lld to %lld, %s\n", static_cast<long long>(outcome.save_every),
+                  first, end, end_of_it);
+    }
+    if (log.preempted) {
+      const PreemptedEvent& stop = *log.preempted;
+      std::printf(
+          "  %s came during step %lld: it took %.0f ms to finish the step, %.0f ms to save it; %.1f s were left\n",
+          stop.reason.c_str(), static_cast<long long>(stop.step), stop.finish_ms, stop.save_ms, stop.left_s);
     }
   }
-  std::printf("  the kill struck during a save, and left %s uncommitted\n", outcome.torn_attempt.c_str());
+  if (!outcome.torn_attempt.empty()) {
+    std::printf("  the kill struck during a save, and left %s uncommitted\n", outcome.torn_attempt.c_str());
+  }
 }
 
 void print_costs(const Outcome& outcome, const Style& style) {
@@ -198,13 +217,16 @@ bool print_report(const Outcome& outcome) {
   print_processes(outcome, style);
   print_costs(outcome, style);
 
-  const bool same = comparison.losses_differ == 0 && comparison.state_same;
+  const bool same = comparison.losses_differ == 0 && comparison.state_same && comparison.resumed_where_stopped;
   std::printf("\n%s%s%s  %lld losses compared (%lld steps were done twice), %lld differ; final state %s\n",
               same ? style.good : style.bad, same ? "Bit for bit the same." : "NOT THE SAME.", style.off,
               static_cast<long long>(comparison.losses), static_cast<long long>(comparison.repeated),
               static_cast<long long>(comparison.losses_differ), comparison.state_same ? "identical" : "DIFFERENT");
-  std::printf("%s  uninterrupted       %s\n  killed and resumed  %s%s\n", style.dim,
-              outcome.uninterrupted.final_digest.c_str(), outcome.interrupted.back().final_digest.c_str(), style.off);
+  if (outcome.interrupted.front().preempted) {
+    std::printf("  resumed %s the step at which it stopped\n", comparison.resumed_where_stopped ? "from" : "NOT from");
+  }
+  std::printf("%s  %-20s%s\n  %-20s%s%s\n", style.dim, "uninterrupted", outcome.uninterrupted.final_digest.c_str(),
+              name_of_interrupted(outcome), outcome.interrupted.back().final_digest.c_str(), style.off);
   std::printf("\nLook at the checkpoints with  milepost ls %s\n", outcome.directory.c_str());
   return same;
 }

@@ -26,6 +26,10 @@ void log_saved(const SavedEvent& e) {
   say("saved %lld %f %f %f %llu %llu\n", static_cast<long long>(e.step), e.stall_ms, e.durable_ms, e.committed_ms,
       static_cast<unsigned long long>(e.raw_bytes), static_cast<unsigned long long>(e.stored_bytes));
 }
+void log_preempted(const PreemptedEvent& e) {
+  say("preempted %lld %f %f %f %s\n", static_cast<long long>(e.step), e.finish_ms, e.save_ms, e.left_s,
+      e.reason.c_str());
+}
 void log_final(const std::string& digest) { say("final %s\n", digest.c_str()); }
 
 std::optional<std::int64_t> take_line(const std::string& line, RunLog& log) {
@@ -53,6 +57,11 @@ std::optional<std::int64_t> take_line(const std::string& line, RunLog& log) {
     in >> event.step >> event.stall_ms >> event.durable_ms >> event.committed_ms >> event.raw_bytes >>
         event.stored_bytes;
     log.saves.push_back(event);
+  } else if (kind == "preempted") {
+    PreemptedEvent event;
+    in >> event.step >> event.finish_ms >> event.save_ms >> event.left_s >> std::ws;
+    std::getline(in, event.reason);
+    log.preempted = event;
   } else if (kind == "final") {
     in >> log.final_digest;
   }

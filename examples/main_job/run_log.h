@@ -25,6 +25,15 @@ struct SavedEvent {
   std::uint64_t stored_bytes = 0;
 };
 
+// The process was told to stop, and did.
+struct PreemptedEvent {
+  std::int64_t step = 0;  // saved last
+  double finish_ms = 0;   // from the notice to the end of the step that it was at
+  double save_ms = 0;     // from there until the step was committed
+  double left_s = 0;      // then, until the deadline
+  std::string reason;     // "SIGTERM"
+};
+
 // One process, from its start to its end, as far as it got.
 struct RunLog {
   std::optional<std::int64_t> resumed_from;  // none: from the beginning
@@ -32,6 +41,7 @@ struct RunLog {
   double warm_up_ms = 0;
   std::vector<StepEvent> steps;
   std::vector<SavedEvent> saves;
+  std::optional<PreemptedEvent> preempted;
   std::string final_digest;  // empty unless it finished
 };
 
@@ -41,6 +51,7 @@ void log_warm_up(double ms);
 void log_step(const StepEvent& event);
 void log_save_begun(std::int64_t step);
 void log_saved(const SavedEvent& event);
+void log_preempted(const PreemptedEvent& event);
 void log_final(const std::string& digest);
 
 // Takes one line into the log. Returns the step of a save that has just begun, if the line says so.

@@ -5,6 +5,7 @@
 
 #include "milepost/io/try.h"
 #include "milepost/milepost.h"
+#include "milepost/policy/preemption_agreement.h"
 
 #include <chrono>
 #include <optional>
@@ -14,14 +15,18 @@ namespace {
 
 using milepost::Tree;
 
+using Clock = std::chrono::steady_clock;
+
+double ms_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
 class Stopwatch {
  public:
-  double ms() const {
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_).count();
-  }
+  double ms() const { return ms_between(start_, Clock::now()); }
 
  private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Clock::time_point start_ = Clock::now();
 };
 
 // The whole state as a tree of views: nothing is copied.
@@ -94,8 +99,13 @@ milepost::Result<void> train(const TrainOptions& options) {
     trainer.before_update([&] { manager->fence(); });
   }
 
+  // SIGTERM means: save, and leave.
+  MILEPOST_ASSIGN(const auto watcher, milepost::PreemptionWatcher::start());
+  milepost::PreemptionAgreement agreement;
+  bool stopping = false;
+  Clock::time_point last_save_called;
   std::int64_t logged_save = -1;
-  while (trainer.progress().step < options.steps) {
+  while (!stopping && trainer.progress().step < options.steps) {
     StepEvent event;
     const Stopwatch compute;
     event.loss = trainer.train_step();
@@ -103,10 +113,11 @@ milepost::Result<void> train(const TrainOptions& options) {
     event.step = trainer.progress().step;
     if (manager) {
       log_last_save(*manager, logged_save);
-      const Stopwatch stall;
-      MILEPOST_ASSIGN(const bool saving,
-                      manager->save(event.step, {{"state", tree_of(trainer)}}, {.metrics = {{"loss", event.loss}}}));
-      event.stall_ms = stall.ms();
+      stopping = agreement.reached(event.step, watcher->signalled());
+      last_save_called = Clock::now();
+      MILEPOST_ASSIGN(const bool saving, manager->save(event.step, {{"state", tree_of(trainer)}},
+                                                       {.metrics = {{"loss", event.loss}}, .force = stopping}));
+      event.stall_ms = ms_between(last_save_called, Clock::now());
       if (saving) log_save_begun(event.step);
     }
     log_step(event);
@@ -115,7 +126,14 @@ milepost::Result<void> train(const TrainOptions& options) {
     MILEPOST_TRY(manager->close());
     log_last_save(*manager, logged_save);
   }
-  log_final(trainer.state_digest().hex());
+  if (stopping) {
+    const auto notice = *watcher->notice();
+    const auto now = Clock::now();
+    log_preempted({trainer.progress().step, ms_between(notice.when, last_save_called),
+                   ms_between(last_save_called, now), ms_between(now, notice.deadline) / 1e3, notice.reason});
+  } else {
+    log_final(trainer.state_digest().hex());
+  }
   return {};
 }
 

@@ -18,7 +18,8 @@ struct TrainOptions {
   std::string codec = "fast";
 };
 
-// Trains from the latest checkpoint, or from the beginning, to the last step; logs as in run_log.h.
+// Trains from the latest checkpoint, or from the beginning, to the last step, or until told to stop
+// (SIGTERM); logs as in run_log.h.
 milepost::Result<void> train(const TrainOptions& options);
 
 }  // namespace main_job
