@@ -42,12 +42,12 @@ Result<void> list_tree(Store& store, const std::string& directory, Listing& list
 
 }  // namespace
 
-Result<void> check_collector_options(const CollectorOptions& options, std::string_view step_prefix) {
+Result<void> check_collector_options(const CollectorOptions& options, const StepNaming& naming) {
   const std::string& name = options.todelete_subdir;
   if (!name.empty()) {
     const std::string what = "todelete_subdir is \"" + name + "\": ";
     if (!is_file_name(name)) return invalid(what + "it must be a name of 1 to 255 bytes without '/' or a leading '.'");
-    if (name == root_record_name || parse_step_directory_name(step_prefix, name)) {
+    if (name == root_record_name || naming.parse(name)) {
       return invalid(what + "that is what something else is called");
     }
   }

@@ -9,6 +9,7 @@
 // goes with it. On a file system without locks steps are removed under their readers.
 #pragma once
 
+#include "milepost/engine/format/step_naming.h"
 #include "milepost/io/store.h"
 #include "milepost/io/worker_pool.h"
 
@@ -34,7 +35,7 @@ struct CollectorOptions {
 
 // invalid_argument, naming the option. The subdirectory's name must be like an item's, and not what a
 // step or the root record could be called.
-Result<void> check_collector_options(const CollectorOptions& options, std::string_view step_prefix);
+Result<void> check_collector_options(const CollectorOptions& options, const StepNaming& naming);
 
 // A step to be removed.
 struct Victim {

@@ -27,17 +27,20 @@ def milepost(*arguments, environment=None):
     )
 
 
-def on_terminal(*arguments, environment=None, columns=100):
-    """Output and status of a run whose standard output is a terminal."""
+def on_terminal(*arguments, environment=None, columns=100, answer=None):
+    """Output and status of a run whose standard output is a terminal; with an answer, typed there, its input too."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
         [MILEPOST, *map(str, arguments)],
+        stdin=subprocess.DEVNULL if answer is None else theirs,
         stdout=theirs,
         stderr=subprocess.PIPE,
         env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})},
     )
     os.close(theirs)
+    if answer is not None:
+        os.write(ours, answer.encode())
     output = b""
     while True:
         try:
@@ -349,9 +352,190 @@ class Cat(Checkpoints):
         self.assertIn("data-0.bin", self.error("cat", root, 30, "layers/0/w"))
 
 
+class Plan(Checkpoints):
+    def plan(self, *arguments, root=None, status=0):
+        """What is kept and what is removed, and the whole document."""
+        document = self.json("plan", root or self.root, *arguments, status=status)
+        steps = document["steps"]
+        return [s["step"] for s in steps if s["keep"]], [s["step"] for s in steps if not s["keep"]], document
+
+    def test_policies(self):
+        for arguments, kept in {
+            "--keep-latest 1": [30],
+            "--keep-latest 9": [10, 20, 30],
+            "--keep-best 1 --metric loss --mode min": [30],
+            "--keep-best 1 --metric loss --mode max": [10, 30],  # nan is never best; the newest always stays
+            "--keep-best 1 --metric accuracy --mode max": [30],  # a tie: the later one
+            "--keep-best 3 --metric loss --mode max": [10, 20, 30],
+            "--keep-every-steps 20": [20, 30],
+            "--keep-every-duration 1h30m": [10, 30],
+            "--keep-last-duration 2d": [10, 20, 30],
+            "--keep-step 10": [10, 30],
+            "--keep-step latest": [30],
+            "--keep-step 10 --keep-step 20": [10, 20, 30],
+            "--keep-latest 1 --keep-every-steps 10": [10, 20, 30],
+            "--keep-latest 1 --keep-best 1 --metric loss --mode max --keep-without-metrics": [10, 30],
+        }.items():
+            with self.subTest(arguments=arguments):
+                found, removed, document = self.plan(*arguments.split())
+                self.assertEqual(found, kept)
+                self.assertEqual(sorted(found + removed), [10, 20, 30])
+                self.assertEqual((document["keeps"], document["removes"]), (len(found), len(removed)))
+                self.assertTrue(all(step["reason"] for step in document["steps"]))
+
+    def test_says_what_it_frees(self):
+        _, removed, document = self.plan("--keep-latest", "2", "--keep-best", "1", "--metric", "loss", "--mode", "min")
+        self.assertEqual(removed, [10])
+        stored = {step["step"]: step["stored_bytes"] for step in self.json("ls", self.root)["steps"]}
+        self.assertEqual(document["frees_bytes"], stored[10])
+        self.assertEqual(document["keeps_bytes"], stored[20] + stored[30])
+        steps = document["steps"]
+        self.assertEqual([step["metric"] for step in steps], [3.25, "nan", 1.5])
+        self.assertEqual(steps[0]["reason"], "older than the latest 2; number 2, beyond the best 1 (3.25)")
+        self.assertEqual(steps[2]["reason"], "among the latest 2; number 1 of the best 1 (1.5)")
+
+    def test_text(self):
+        lines = self.text("plan", self.root, "--keep-best", 1, "--metric", "loss", "--mode", "min").splitlines()
+        self.assertEqual(lines[0].split(), ["STEP", "AGE", "loss", "FREES", "PLAN", "REASON"])
+        self.assertRegex(lines[1], r"^ +10 .* 3\.25 +9\.\d+ MiB  remove  number 2, beyond the best 1 \(3\.25\)$")
+        self.assertRegex(lines[3], r"^ +30 .* 1\.5 +keep    number 1 of the best 1 \(1\.5\)$")
+        self.assertRegex(lines[4], r"^keeps 1 step, .*; removes 2 steps and frees 9\.\d+ MiB$")
+        self.assertEqual(len(lines), 5)
+        self.assertTrue(self.text("plan", self.root, "--keep-latest", 3).endswith("; there is nothing to remove\n"))
+
+    def test_teaches_what_is_missing(self):
+        for arguments, message in {
+            "": "say what to keep, such as --keep-latest 5",
+            "--drop-without-metrics": "add --keep-best N",
+            "--metric loss": "add --keep-best N",
+            "--keep-best 1": "needs --metric NAME; the steps have: accuracy, loss",
+            "--keep-best 1 --metric loss": "needs --mode min, where less is better",
+            "--keep-best 1 --metric lose --mode min": 'no step has "lose"; the steps have: accuracy, loss',
+            "--keep-best 1 --metric loss --mode least": "--mode",
+            "--keep-latest 0": "0 is not at least 1",
+            "--keep-latest -3": "-3 is not at least 1",
+            "--keep-latest many": "many is not at least 1",
+            "--keep-every-duration 1x": '"1x" is no duration: say 90s, 30m, 1h30m or 7d',
+            "--keep-last-duration -1h": "--keep-last-duration",
+            "--keep-step 11": "the steps are 10, 20, 30",
+        }.items():
+            for command in ("plan", "prune"):
+                with self.subTest(command=command, arguments=arguments):
+                    yes = ["--yes"] if command == "prune" else []
+                    self.assertIn(message, self.error(command, self.root, *arguments.split(), *yes))
+
+    def test_a_damaged_step_is_kept_beside_the_newest_sound_one(self):
+        root = self.copy()
+        (root / "30/step.json").write_text("{}")
+        kept, removed, document = self.plan("--keep-latest", "1", root=root, status=1)
+        self.assertEqual((kept, removed), ([20, 30], [10]))
+        self.assertEqual(document["steps"][2]["error"]["code"], "corruption")
+        self.assertIn("keep, for it cannot be read", self.text("plan", root, "--keep-latest", 1, status=1))
+        shutil.copytree(root / "10", root / "40")
+        self.assertIn("40/step.json: is the record of step 10", self.text("plan", root, "--keep-latest", 1, status=1))
+
+    def test_fits_the_terminal(self):
+        output, status = on_terminal("plan", self.root, "--keep-latest", 1, environment={"NO_COLOR": "1"}, columns=40)
+        self.assertEqual(status, 0)
+        self.assertTrue(all(len(line) <= 40 for line in output.splitlines()[:4]), output)
+        self.assertIn(ESCAPE + "[", on_terminal("plan", self.root, "--keep-latest", 1)[0])
+
+
+class Prune(Checkpoints):
+    def steps(self, root):
+        return [step["step"] for step in self.json("ls", root)["steps"]]
+
+    def test_removes_what_the_plan_said(self):
+        root = self.copy()
+        (root / "notes").mkdir()  # somebody else's
+        (root / ".tmp-40-00000000-0000-4000-8000-000000000000").mkdir()  # being saved, for all we know
+        output = self.text("prune", root, "--keep-latest", 2, "--yes")
+        self.assertRegex(output, r"  10 .* remove  older than the latest 2\n")
+        self.assertRegex(output, r"\nremoved 1 step, freed 9\.\d+ MiB\n$")
+        names = {"20", "30", "milepost.json", "notes", ".tmp-40-00000000-0000-4000-8000-000000000000"}
+        self.assertEqual({path.name for path in root.iterdir()}, names)
+        self.text("verify", root, "--all")
+        self.assertTrue(self.text("prune", root, "--keep-latest", 2, "--yes").endswith("; there is nothing to remove\n"))
+        self.assertEqual(self.steps(root), [20, 30])
+
+    def test_json(self):
+        root = self.copy()
+        stored = self.json("ls", root)["steps"][1]["stored_bytes"]
+        document = self.json("prune", root, "--keep-step", "10", "--yes")
+        self.assertEqual([step["removed"] for step in document["steps"]], [False, True, False])
+        self.assertEqual((document["removed"], document["failed"], document["freed_bytes"]), (1, 0, stored))
+        self.assertEqual(self.steps(root), [10, 30])
+
+    def test_needs_somebody_to_ask_or_yes(self):
+        message = "there is nobody to ask: look at milepost plan with the same options, then add --yes"
+        for arguments in ([], ["--json"]):
+            self.assertIn(message, self.error("prune", self.root, "--keep-latest", 1, *arguments))
+        output, status = on_terminal("prune", self.root, "--keep-latest", 1)  # its input is no terminal
+        self.assertEqual((output, status), ("", 2))
+        self.assertEqual(on_terminal("prune", self.root, "--keep-latest", 1, "--json", answer="y\n")[1], 2)
+
+    def test_asks(self):
+        for answer in ("n\n", "\n", "yesterday\n", "\x04"):
+            output, status = on_terminal("prune", self.root, "--keep-latest", 1, answer=answer)
+            self.assertEqual(status, 1, answer)
+            self.assertIn("Remove 2 steps, 9.1", output)
+            self.assertTrue(output.endswith("nothing was removed\n"), output)
+        for answer in ("y\n", "yes\n"):
+            root = self.copy()
+            output, status = on_terminal("prune", root, "--keep-latest", 1, answer=answer, environment={"NO_COLOR": "1"})
+            self.assertEqual(status, 0, output)
+            self.assertIn("removed 2 steps, freed 9.1", output)
+            self.assertEqual(self.steps(root), [30])
+        output, status = on_terminal("prune", root, "--keep-latest", 1, answer="")  # nothing to ask
+        self.assertEqual(status, 0)
+        self.assertNotIn("[y/N]", output)
+
+    def test_what_came_to_be_wanted_while_it_asked_stays(self):
+        root = self.copy()
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([MILEPOST, "prune", root, "--keep-latest", "1"], stdin=theirs, stdout=theirs)
+        os.close(theirs)
+        output = b""
+        while b"[y/N]" not in output:
+            output += os.read(ours, 65536)
+        shutil.rmtree(root / "30")  # so 20 is the newest now
+        os.write(ours, b"y\n")
+        while True:
+            try:
+                output += os.read(ours, 65536)
+            except OSError:
+                break
+        os.close(ours)
+        self.assertEqual(process.wait(), 0)
+        self.assertIn(b"removed 1 step, ", output)
+        self.assertEqual(self.steps(root), [20])
+
+    def test_a_step_in_use_is_not_touched(self):
+        root = self.copy()
+        before = self.listing(root / "10")
+        reader = os.open(root / "10", os.O_RDONLY)
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        output = self.text("prune", root, "--keep-latest", 1, "--yes", status=1)
+        self.assertIn("step 10  somebody has it open; it was not touched\nremoved 1 step, ", output)
+        self.assertEqual(self.listing(root / "10"), before)
+        document = self.json("prune", root, "--keep-latest", 1, "--yes", status=1)
+        self.assertEqual((document["removed"], document["failed"], document["freed_bytes"]), (0, 1, 0))
+        self.assertEqual(document["steps"][0]["error"]["code"], "unavailable")
+        os.close(reader)  # as when the reader dies
+        self.text("prune", root, "--keep-latest", 1, "--yes")
+        self.assertEqual(self.steps(root), [30])
+
+    def test_damaged_steps_stay(self):
+        root = self.copy()
+        (root / "30/step.json").write_text("{}")
+        output = self.text("prune", root, "--keep-latest", 1, "--yes", status=1)
+        self.assertIn("removed 1 step", output)
+        self.assertEqual([step["step"] for step in self.json("ls", root, status=1)["steps"]], [20, 30])
+
+
 class Help(unittest.TestCase):
     def test_teaches(self):
-        for command in ((), ("ls",), ("show",), ("verify",), ("cat",)):
+        for command in ((), ("ls",), ("show",), ("verify",), ("cat",), ("plan",), ("prune",)):
             result = milepost(*command, "--help")
             self.assertEqual((result.returncode, result.stderr), (0, b""))
             text = result.stdout.decode()

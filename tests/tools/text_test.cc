@@ -27,6 +27,18 @@ TEST(Text, Durations) {
   EXPECT_EQ(human_age(-5), "now");
 }
 
+TEST(Text, DurationsAreRead) {
+  EXPECT_EQ(parse_duration("90"), 90);
+  EXPECT_EQ(parse_duration("90s"), 90);
+  EXPECT_EQ(parse_duration("30m"), 1800);
+  EXPECT_EQ(parse_duration("1h30m"), 5400);
+  EXPECT_EQ(parse_duration("0.5d"), 43200);
+  EXPECT_EQ(parse_duration("2w"), 14 * 86400);
+  for (const char* wrong : {"", "h", "1x", "-1h", "1h-30m", "nan", "inf", "1 h", "1e3s", "1.2.3", "1hh"}) {
+    EXPECT_EQ(parse_duration(wrong), std::nullopt) << wrong;
+  }
+}
+
 TEST(Text, Times) {
   EXPECT_EQ(utc_time(0), "1970-01-01T00:00:00.000000000Z");
   EXPECT_EQ(utc_time(1'700'000'000'000'000'001), "2023-11-14T22:13:20.000000001Z");

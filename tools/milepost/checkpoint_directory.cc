@@ -1,6 +1,7 @@
 #include "tools/milepost/checkpoint_directory.h"
 
 #include "milepost/engine/catalog.h"
+#include "milepost/engine/collector.h"
 #include "milepost/engine/format/names.h"
 #include "milepost/io/posix_store.h"
 #include "milepost/io/try.h"
@@ -62,11 +63,11 @@ Result<StepNaming> find_naming(Store& store, const std::string& path, const std:
 
 }  // namespace
 
-Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path,
-                                                      const std::optional<std::string>& prefix) {
+Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path, const std::optional<std::string>& prefix,
+                                                      Access access) {
   CheckpointDirectory result;
   result.path_ = path;
-  MILEPOST_ASSIGN(result.store_, PosixStore::open(path, {.create = false, .read_only = true}));
+  MILEPOST_ASSIGN(result.store_, PosixStore::open(path, {.create = false, .read_only = access == Access::look}));
   MILEPOST_ASSIGN(result.naming_, find_naming(*result.store_, path, prefix));
   MILEPOST_ASSIGN(result.steps_, list_steps(*result.store_, result.naming_));
   if (result.steps_.empty() && !is_file(*result.store_, std::string(root_record_name))) {
@@ -102,12 +103,20 @@ Result<std::int64_t> CheckpointDirectory::find_step(const std::string& text) con
 }
 
 Result<StepRecord> CheckpointDirectory::read_record(std::int64_t step) {
-  return read_step_record(*store_, naming_.name(step));
+  const std::string directory = naming_.name(step);
+  MILEPOST_ASSIGN(StepRecord record, read_step_record(*store_, directory));
+  if (record.step == step) return record;
+  return Error(ErrorCode::corruption, directory + "/" + std::string(step_record_name) + ": is the record of step " +
+                                          std::to_string(record.step));
 }
 
 Result<StepReader> CheckpointDirectory::open_step(std::int64_t step) {
   const RestoreContext context = {.store = store_.get(), .workers = workers_.get(), .staging = staging_.get()};
   return StepReader::open(context, naming_.name(step));
+}
+
+Result<void> CheckpointDirectory::remove_step(std::int64_t step) {
+  return Collector(*store_).remove({step, naming_.name(step)});
 }
 
 }  // namespace milepost::tool

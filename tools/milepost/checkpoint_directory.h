@@ -1,4 +1,4 @@
-// A directory of checkpoints, opened for reading only, with what reading steps needs.
+// A directory of checkpoints, with what reading its steps needs.
 #pragma once
 
 #include "milepost/engine/format/step_naming.h"
@@ -12,11 +12,14 @@
 
 namespace milepost::tool {
 
+enum class Access { look, change };
+
 class CheckpointDirectory {
  public:
   // `prefix`: of the steps' names; without it, what the directory shows. failed_precondition, with
   // the way out, if the directory is none of checkpoints, or mixes prefixes.
-  static Result<CheckpointDirectory> open(const std::string& path, const std::optional<std::string>& prefix);
+  static Result<CheckpointDirectory> open(const std::string& path, const std::optional<std::string>& prefix,
+                                          Access access = Access::look);
 
   const std::string& path() const { return path_; }
   // Ascending.
@@ -26,6 +29,8 @@ class CheckpointDirectory {
 
   Result<StepRecord> read_record(std::int64_t step);
   Result<StepReader> open_step(std::int64_t step);
+  // Where it was opened to be changed. unavailable: somebody has the step open, and it was not touched; not_found.
+  Result<void> remove_step(std::int64_t step);
 
  private:
   CheckpointDirectory() = default;

@@ -12,8 +12,8 @@
 namespace milepost::tool {
 
 inline constexpr int status_ok = 0;
-inline constexpr int status_damaged = 1;
-inline constexpr int status_failed = 2;  // could not run
+inline constexpr int status_damaged = 1;  // or not all that was asked for could be done
+inline constexpr int status_failed = 2;   // could not run
 
 struct CommonOptions {
   std::string directory;
@@ -46,5 +46,21 @@ struct CatOptions {
   bool raw = false;
 };
 Result<int> run_cat(const CommonOptions& common, const CatOptions& options);
+
+// What to keep; at least one must be given, and they add up.
+struct KeepOptions {
+  std::optional<std::int64_t> latest;
+  std::optional<std::int64_t> best;
+  std::string metric;  // that steps are ranked by
+  std::string mode;    // "min", "max"
+  bool drop_without_metrics = false;
+  std::optional<std::int64_t> every_steps;
+  std::string every_duration;  // empty: not given
+  std::string last_duration;
+  std::vector<std::string> steps;
+};
+Result<int> run_plan(const CommonOptions& common, const KeepOptions& options);
+// `yes`: without asking.
+Result<int> run_prune(const CommonOptions& common, const KeepOptions& options, bool yes);
 
 }  // namespace milepost::tool

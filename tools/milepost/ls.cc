@@ -2,41 +2,16 @@
 #include "tools/milepost/checkpoint_directory.h"
 #include "tools/milepost/commands.h"
 #include "tools/milepost/json.h"
+#include "tools/milepost/step_totals.h"
 #include "tools/milepost/terminal.h"
 #include "tools/milepost/text.h"
 
 #include "milepost/io/try.h"
 
-#include <chrono>
 #include <cstdio>
 
 namespace milepost::tool {
 namespace {
-
-struct Totals {
-  std::uint64_t leaves = 0;
-  std::uint64_t raw_bytes = 0;
-  std::uint64_t stored_bytes = 0;
-};
-
-Totals totals_of(const StepRecord& record) {
-  Totals totals;
-  for (const ItemRecord& item : record.items) {
-    totals.leaves += item.leaf_count;
-    totals.raw_bytes += item.raw_bytes;
-    totals.stored_bytes += item.stored_bytes + item.manifest_bytes;
-  }
-  return totals;
-}
-
-double seconds_between(std::int64_t from_ns, std::int64_t to_ns) {
-  return (static_cast<double>(to_ns) - static_cast<double>(from_ns)) * 1e-9;
-}
-
-std::int64_t now_unix_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // The names while they are short, then their number.
 std::string items_text(const StepRecord& record) {

@@ -1,4 +1,4 @@
-// milepost: looks into directories of checkpoints. Never changes one.
+// milepost: looks into directories of checkpoints, and prunes them.
 #include "tools/milepost/commands.h"
 
 #include "milepost/engine/format/manifest.h"
@@ -11,15 +11,16 @@
 namespace milepost::tool {
 namespace {
 
-constexpr const char* description = "Looks into directories of checkpoints. Never changes one.";
+constexpr const char* description = "Looks into directories of checkpoints. Only prune changes one.";
 constexpr const char* footer =
-    "Exit status: 0 all is well, 1 something is damaged, 2 it could not run.\n"
+    "Exit status: 0 all is well, 1 something is damaged or could not be removed, 2 it could not run.\n"
     "\n"
     "Examples:\n"
     "  milepost ls /ckpts                            what is there\n"
     "  milepost show /ckpts                          what the latest step holds\n"
     "  milepost verify /ckpts --all                  is every byte as it was written?\n"
     "  milepost cat /ckpts latest model/w --stats    did this tensor blow up?\n"
+    "  milepost plan /ckpts --keep-latest 5          what could go, and what that frees\n"
     "\n"
     "milepost COMMAND --help says more.";
 constexpr const char* ls_footer =
@@ -55,6 +56,24 @@ constexpr const char* cat_footer =
     "  milepost cat /ckpts 4000 model/layers/0/w --stats\n"
     "  milepost cat /ckpts 4000 model/layers/0/w --raw > w.f32";
 
+constexpr const char* plan_footer =
+    "The --keep options add up: a step is kept if one of them keeps it. The newest step always is, and\n"
+    "so is one that cannot be read. A TIME is 90s, 30m, 1h30m or 7d, measured between commits.\n"
+    "Nothing is removed: that is what milepost prune is for, with the same options.\n"
+    "\n"
+    "Examples:\n"
+    "  milepost plan /ckpts --keep-latest 5\n"
+    "  milepost plan /ckpts --keep-best 3 --metric loss --mode min --keep-latest 1\n"
+    "  milepost plan /ckpts --keep-last-duration 1d --keep-every-duration 6h --keep-step 4000";
+constexpr const char* prune_footer =
+    "Shows what milepost plan shows, asks, and removes the steps for good. A step that somebody has\n"
+    "open, or that is being saved, is not touched. Where nobody can be asked, --yes is needed.\n"
+    "Exit status: 0 done, 1 not all could be removed, or something is damaged, 2 it could not run.\n"
+    "\n"
+    "Examples:\n"
+    "  milepost prune /ckpts --keep-latest 5\n"
+    "  milepost prune /ckpts --keep-best 3 --metric loss --mode min --keep-every-steps 1000 --yes";
+
 void add_common(CLI::App& command, CommonOptions& common) {
   command.add_option("DIR", common.directory, "Directory of checkpoints")->required()->type_name("");
   command.add_flag("--json", common.json, "One JSON document instead of text");
@@ -69,16 +88,41 @@ CLI::Option* add_step(CLI::App& command, std::string& step) {
 // Of an option, only its name and what it takes: no names of validators, no lists of exclusions.
 class HelpFormat : public CLI::Formatter {
  public:
-  HelpFormat() { column_width(20); }
+  explicit HelpFormat(std::size_t width) { column_width(width); }
   std::string make_option_opts(const CLI::Option* option) const override {
     const std::string type = option->get_type_name();
     return type.empty() ? "" : " " + type.substr(0, type.find(':'));
   }
 };
 
+void add_keep(CLI::App& command, KeepOptions& keep) {
+  command.formatter(std::make_shared<HelpFormat>(30));
+  const CLI::Validator at_least_one(
+      [](std::string& text) { return CLI::PositiveNumber(text).empty() ? "" : text + " is not at least 1"; }, "");
+  const auto number = [&](const char* name, std::optional<std::int64_t>& value, const char* what) {
+    command.add_option(name, value, what)->type_name("N")->check(at_least_one);
+  };
+  number("--keep-latest", keep.latest, "The newest N steps");
+  number("--keep-best", keep.best, "The best N by --metric; of equals the later ones, NaN last");
+  command.add_option("--metric", keep.metric, "What --keep-best ranks by")->type_name("NAME");
+  command.add_option("--mode", keep.mode, "min: less is better; max: more is")
+      ->type_name("MODE")
+      ->check(CLI::IsMember({"min", "max"}));
+  CLI::Option* drop = command.add_flag("--drop-without-metrics", keep.drop_without_metrics,
+                                       "--keep-best does not keep steps without the metric");
+  command.add_flag("--keep-without-metrics")->description("It does (the default)")->excludes(drop);
+  number("--keep-every-steps", keep.every_steps, "The multiples of N");
+  command.add_option("--keep-every-duration", keep.every_duration, "One in that time")->type_name("TIME");
+  command.add_option("--keep-last-duration", keep.last_duration, "Those of that time before the newest")
+      ->type_name("TIME");
+  command.add_option("--keep-step", keep.steps, "This one: a number, or latest (may be repeated)")
+      ->type_name("STEP")
+      ->allow_extra_args(false);
+}
+
 int run(int argc, char** argv) {
   CLI::App app(description, "milepost");
-  app.formatter(std::make_shared<HelpFormat>());
+  app.formatter(std::make_shared<HelpFormat>(20));
   app.footer(footer);
   app.require_subcommand(1);
   app.set_help_flag("-h,--help", "This text");
@@ -125,6 +169,17 @@ int run(int argc, char** argv) {
       ->excludes(limit)
       ->excludes("--json");
 
+  KeepOptions keep_options;
+  CLI::App& plan = *app.add_subcommand("plan", "Shows which steps a policy keeps, and why")->footer(plan_footer);
+  add_common(plan, common);
+  add_keep(plan, keep_options);
+
+  bool yes = false;
+  CLI::App& prune = *app.add_subcommand("prune", "Removes the steps that a policy does not keep")->footer(prune_footer);
+  add_common(prune, common);
+  add_keep(prune, keep_options);
+  prune.add_flag("--yes", yes, "Without asking");
+
   const auto complain = [](const std::string& message) {
     std::fprintf(stderr, "milepost: %s\n", message.c_str());
     return status_failed;
@@ -151,6 +206,8 @@ int run(int argc, char** argv) {
   const Result<int> status = ls.parsed()       ? run_ls(common)
                              : show.parsed()   ? run_show(common, show_options)
                              : verify.parsed() ? run_verify(common, verify_options)
+                             : plan.parsed()   ? run_plan(common, keep_options)
+                             : prune.parsed()  ? run_prune(common, keep_options, yes)
                                                : run_cat(common, cat_options);
   if (status.has_error()) {
     std::fflush(stdout);

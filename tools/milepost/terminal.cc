@@ -66,6 +66,8 @@ std::string coloured(Colour colour, std::string_view text) {
   return std::string("\x1b[") + code + "m" + std::string(text) + "\x1b[0m";
 }
 
+bool stdin_is_terminal() { return isatty(STDIN_FILENO) == 1; }
+
 bool stdout_is_terminal() {
   static const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   return is_terminal;

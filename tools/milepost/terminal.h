@@ -16,6 +16,7 @@ enum class Colour { plain, bold, dim, red, green, yellow };
 
 // `text` in a colour, if standard output is a terminal and NO_COLOR is unset.
 std::string coloured(Colour colour, std::string_view text);
+bool stdin_is_terminal();
 bool stdout_is_terminal();
 // Columns of the terminal on standard output; none if it is none.
 std::size_t terminal_columns();

@@ -63,6 +63,29 @@ std::string human_age(double seconds) {
   return formatted("%.0f days", seconds / 86400);
 }
 
+std::optional<double> parse_duration(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  double seconds = 0;
+  while (!text.empty()) {
+    double number = 0;
+    const char* end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+    if (parsed.ec != std::errc{} || !std::isfinite(number) || number < 0) return std::nullopt;
+    const char unit = parsed.ptr == end ? 's' : *parsed.ptr;
+    switch (unit) {
+      case 's': break;
+      case 'm': number *= 60; break;
+      case 'h': number *= 3600; break;
+      case 'd': number *= 86400; break;
+      case 'w': number *= 7 * 86400; break;
+      default: return std::nullopt;
+    }
+    seconds += number;
+    text = parsed.ptr == end ? "" : std::string_view(parsed.ptr + 1, end);
+  }
+  return seconds;
+}
+
 std::string local_time(std::int64_t unix_ns) {
   const std::tm time = broken_down(unix_ns, true);
   std::array<char, 64> text{};

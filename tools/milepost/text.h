@@ -4,6 +4,7 @@
 #include "milepost/io/error.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,8 @@ std::string human_bytes(std::uint64_t bytes);
 std::string human_seconds(double seconds);
 // "12 s", "3 min", "5 h", "3 days": how long ago.
 std::string human_age(double seconds);
+// "90", "90s", "30m", "1h30m", "7d", "2w": seconds; none if it is no duration.
+std::optional<double> parse_duration(std::string_view text);
 // "2026-11-21 22:40:01", local time.
 std::string local_time(std::int64_t unix_ns);
 // "2026-11-21T22:40:01.123456789Z"
