@@ -5,6 +5,7 @@
 #include "milepost/engine/memory_plan.h"
 #include "milepost/engine/root.h"
 #include "milepost/engine/save/save_job.h"
+#include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 #include "milepost/policy/preservation.h"
 #include "milepost/policy/save_decision.h"
@@ -83,7 +84,7 @@ class CheckpointManager::Impl {
         staging_(memory.staging),
         coding_(memory.coding),
         workers_(memory.workers, options.worker_nice),
-        control_(1, 0) {}
+        control_(1, 0, "milepost save") {}
 
   std::string directory_of(std::int64_t step) const { return StepNaming(options_.step_prefix).name(step); }
   SaveContext save_context() { return {store_.get(), &workers_, &staging_, &coding_, &encoders_}; }
@@ -142,6 +143,8 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - called).count(); };
   const auto explain = [&](Error error) { return std::move(error).within("step " + std::to_string(step)); };
 
+  const TraceSlice slice("save", {{"step", step}});
+  TraceSlice checking("check");
   if (step < 0) return explain(invalid("a step must not be negative"));
   if (auto valid = check_items(items); valid.has_error()) return explain(valid.error());
   const Codec codec = options.codec.value_or(options_.codec);
@@ -150,12 +153,14 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
   auto custom_metadata = compact_custom_metadata(options.custom_metadata_json);
   if (custom_metadata.has_error()) return explain(custom_metadata.error());
 
+  checking.end();
   const std::lock_guard one_save(save_mutex_);
   if (!options.force && !should_save(step)) return false;
   {
     std::unique_lock lock(mutex_);
     if (closed_) return explain(Error(ErrorCode::failed_precondition, "the manager is closed"));
     if (options_.read_only) return explain(Error(ErrorCode::failed_precondition, "the manager is read-only"));
+    const TraceSlice waiting("wait for the save before");
     changed_.wait(lock, [&] { return !job_; });
     if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
   }
@@ -199,6 +204,7 @@ Result<void> CheckpointManager::Impl::check_free(std::int64_t step) {
 }
 
 void CheckpointManager::Impl::run(const std::shared_ptr<SaveJob>& job) {
+  TraceSlice slice("run save", {{"step", job->step()}});
   auto report = job->run();
   std::optional<Error> error;
   if (report.has_error()) {
@@ -212,6 +218,8 @@ void CheckpointManager::Impl::run(const std::shared_ptr<SaveJob>& job) {
                                      " is committed, but old steps could not be removed");
     }
   }
+  slice.end();
+  Trace::flush();
   const std::lock_guard lock(mutex_);
   if (report.has_value()) {
     report->waited_s = waited_s_;
@@ -225,6 +233,7 @@ void CheckpointManager::Impl::run(const std::shared_ptr<SaveJob>& job) {
 }
 
 Result<void> CheckpointManager::Impl::remove_old_steps(std::int64_t newest) {
+  const TraceSlice slice("retention");
   std::vector<StepInfo> steps;
   {
     const std::lock_guard lock(mutex_);
@@ -464,6 +473,7 @@ Result<std::optional<std::int64_t>> CheckpointManager::Impl::restore_latest(Tree
 Result<CheckpointManager> CheckpointManager::open(const std::string& directory, CheckpointManagerOptions options) {
   const auto explain = [&](Error error) { return std::move(error).within("open " + directory); };
   if (auto valid = check_options(options); valid.has_error()) return explain(valid.error());
+  if (auto traced = Trace::start_from_environment(); traced.has_error()) return explain(traced.error());
   std::shared_ptr<Store> store = options.store;
   if (!store) {
     auto opened = PosixStore::open(directory, {.create = options.create && !options.read_only,

@@ -27,8 +27,10 @@ MemoryPlan::MemoryPlan(const CheckpointManagerOptions& options) {
       options.worker_threads > 0 ? options.worker_threads : static_cast<int>(std::thread::hardware_concurrency());
   workers = std::clamp<int>(static_cast<int>(bound / 2 / (2 * block + worker_bytes)), 1, std::max(1, wanted));
   const std::uint64_t blocks = std::min<std::uint64_t>(2 * workers + writes, bound / 2 / block);
+  coding.trace_name = "coding bytes";
   coding.block_bytes = block;
   coding.capacity_bytes = blocks * block;
+  staging.trace_name = "staging bytes";
   staging.block_bytes = chunk_bytes_max;
   staging.capacity_bytes = bound - coding.capacity_bytes - workers * worker_bytes;
 }

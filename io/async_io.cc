@@ -1,6 +1,7 @@
 #include "milepost/io/async_io.h"
 
 #include "milepost/io/signal_guard.h"
+#include "milepost/io/trace.h"
 #include "milepost/io/uring.h"
 
 #include <boost/asio/post.hpp>
@@ -33,6 +34,7 @@ struct Transfer {
   std::size_t moved = 0;
   std::uint64_t end = 0;  // of the file; for reads
   IoCompletion done;
+  TraceSpan span;
 };
 
 struct Piece {
@@ -116,12 +118,19 @@ struct AsyncIo::State {
 
   std::mutex mutex;
   std::condition_variable idle;
-  std::size_t in_flight = 0;  // protected by mutex
+  std::size_t in_flight = 0;          // protected by mutex
+  std::uint64_t bytes_in_flight = 0;  // protected by mutex
 
   void start(std::unique_ptr<Transfer> transfer) {
     {
       const std::lock_guard lock(mutex);
       ++in_flight;
+      bytes_in_flight += transfer->bytes;
+      trace_counter("bytes in flight", bytes_in_flight);
+    }
+    if (Trace::is_on()) {
+      transfer->span.begin(transfer->write ? "write" : "read",
+                           {{"file", transfer->file->name}, {"offset", transfer->offset}, {"bytes", transfer->bytes}});
     }
     go_on(std::move(transfer));
   }
@@ -164,9 +173,13 @@ struct AsyncIo::State {
 
   // The file may be gone as soon as `done` is called.
   void finish(std::unique_ptr<Transfer> transfer, Result<std::size_t> result) {
+    transfer->span.end();
+    const std::size_t bytes = transfer->bytes;
     transfer->done(std::move(result));
     transfer.reset();
     const std::lock_guard lock(mutex);
+    bytes_in_flight -= bytes;
+    trace_counter("bytes in flight", bytes_in_flight);
     if (--in_flight == 0) idle.notify_all();
   }
 };

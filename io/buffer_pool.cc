@@ -1,5 +1,7 @@
 #include "milepost/io/buffer_pool.h"
 
+#include "milepost/io/trace.h"
+
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -62,6 +64,7 @@ struct BufferPool::State {
   std::size_t capacity_blocks = 0;
   std::size_t slab_blocks = 0;  // a slab is mapped at once: a huge page of small blocks, or one block
   bool huge_pages = false;
+  const char* trace_name = nullptr;
 
   struct Slab {
     std::byte* begin;
@@ -95,13 +98,19 @@ struct BufferPool::State {
     return true;
   }
 
+  void count_leased(std::size_t blocks) {
+    leased_blocks = blocks;
+    leased_peak_blocks = std::max(leased_peak_blocks, blocks);
+    trace_counter(trace_name, blocks * block_bytes);
+  }
+
   // A free block, leased; null if there is none. Does not look at the waiters.
   std::byte* take() {
     if (warm.empty() && cold.empty() && !map_slab()) return nullptr;
     std::vector<std::byte*>& from = warm.empty() ? cold : warm;
     std::byte* const block = from.back();
     from.pop_back();
-    leased_peak_blocks = std::max(leased_peak_blocks, ++leased_blocks);
+    count_leased(leased_blocks + 1);
     return block;
   }
 
@@ -114,13 +123,13 @@ struct BufferPool::State {
     Waiter& oldest = *waiters.front();
     waiters.pop_front();
     oldest.block = block;
-    leased_peak_blocks = std::max(leased_peak_blocks, ++leased_blocks);
+    count_leased(leased_blocks + 1);
     oldest.served.notify_one();  // under the lock: the waiter lives on the stack of its thread
   }
 
   void release(std::byte* block) {
     const std::lock_guard lock(mutex);
-    --leased_blocks;
+    count_leased(leased_blocks - 1);
     give(block, warm);
   }
 
@@ -131,6 +140,7 @@ struct BufferPool::State {
       if (std::byte* const block = take()) return block;
       if (leased_blocks + prefaulting_blocks == 0) return no_memory(slab_blocks * block_bytes);
     }
+    const TraceSlice slice("wait for memory", {{"pool", std::string_view(trace_name)}});
     Waiter self;
     const auto place = waiters.insert(waiters.end(), &self);
     const auto is_served = [&self] { return self.block != nullptr; };
@@ -169,6 +179,7 @@ BufferPool::BufferPool(const BufferPoolOptions& options) : state_(std::make_uniq
   state_->capacity_blocks = std::max<std::size_t>(options.capacity_bytes / state_->block_bytes, 1);
   state_->slab_blocks = std::max<std::size_t>(huge_page_bytes / state_->block_bytes, 1);
   state_->huge_pages = options.huge_pages;
+  state_->trace_name = options.trace_name;
 }
 
 BufferPool::~BufferPool() {

@@ -43,6 +43,7 @@ struct BufferPoolOptions {
   std::size_t capacity_bytes = 0;                  // the bound; rounded down to whole blocks, at least one
   std::size_t block_bytes = std::size_t{4} << 20;  // rounded up to a multiple of 4 KiB
   bool huge_pages = true;                          // ask for transparent huge pages
+  const char* trace_name = "pool bytes";           // of its counter in a trace; lives as long as the pool
 };
 
 struct BufferPoolStats {

@@ -1,6 +1,7 @@
 #include "milepost/io/posix_file.h"
 
 #include "milepost/io/signal_guard.h"
+#include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 #include "milepost/io/uring.h"
 
@@ -67,6 +68,7 @@ class PosixWriteFile final : public WriteFile {
   Result<void> sync() override {
     const std::lock_guard lock(mutex_);
     if (refusal_) return *refusal_;
+    const TraceSlice slice("fsync", {{"file", file_->name}});
     MILEPOST_TRY(give_back());
     int result = 0;
     do {
@@ -99,6 +101,7 @@ class PosixWriteFile final : public WriteFile {
 
  private:
   Result<void> set_size(std::uint64_t size) {
+    const TraceSlice slice("truncate", {{"file", file_->name}, {"size", size}});
     const BlockSizeSignal guard;
     int result = 0;
     do {
@@ -145,6 +148,7 @@ class PosixReadFile final : public ReadFile {
 // Returns the bytes that are set aside now.
 std::uint64_t preallocate(int fd, std::uint64_t bytes) {
   if (bytes == 0) return 0;
+  const TraceSlice slice("preallocate", {{"bytes", bytes}});
   const BlockSizeSignal guard;
   int result = 0;
   do {
@@ -161,6 +165,7 @@ std::uint64_t preallocate(int fd, std::uint64_t bytes) {
 Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
                                                      const CreateFileOptions& options,
                                                      std::optional<mode_t> directory_mode) {
+  const TraceSlice slice("create", {{"path", path}});
   MILEPOST_ASSIGN(const PosixRoot::Place place, root.locate(path));
   auto file = std::make_unique<TransferFile>();
   file->name = root.display(path);

@@ -3,6 +3,7 @@
 #include "milepost/io/async_io.h"
 #include "milepost/io/posix_file.h"
 #include "milepost/io/posix_root.h"
+#include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
 #include <dirent.h>
@@ -78,6 +79,7 @@ class PosixStoreImplementation final : public Store {
 
   Result<void> make_directory(const std::string& path) override {
     MILEPOST_TRY(check_writable("mkdir", path));
+    const TraceSlice slice("mkdir", {{"path", path}});
     MILEPOST_ASSIGN(const PosixRoot::Place place, root_.locate(path));
     if (::mkdirat(place.directory(), place.name.c_str(), mode_.value_or(0777)) != 0) {
       return root_.failure("mkdir", path);
@@ -91,6 +93,7 @@ class PosixStoreImplementation final : public Store {
   }
 
   Result<void> sync_directory(const std::string& path) override {
+    const TraceSlice slice("fsync directory", {{"path", path}});
     MILEPOST_ASSIGN(const UniqueFd fd, root_.open_beneath(path, O_RDONLY | O_DIRECTORY));
     int result = 0;
     do {
@@ -102,6 +105,7 @@ class PosixStoreImplementation final : public Store {
 
   Result<void> rename_no_replace(const std::string& from, const std::string& to) override {
     MILEPOST_TRY(check_writable("rename", from));
+    const TraceSlice slice("rename", {{"from", from}, {"to", to}});
     MILEPOST_ASSIGN(const PosixRoot::Place source, root_.locate(from));
     MILEPOST_ASSIGN(const PosixRoot::Place target, root_.locate(to));
     const char* const source_name = source.name.c_str();
@@ -207,6 +211,7 @@ class PosixStoreImplementation final : public Store {
 
   Result<void> remove(const std::string& path, std::string_view call, int flags) {
     MILEPOST_TRY(check_writable(call, path));
+    const TraceSlice slice("remove", {{"path", path}});
     MILEPOST_ASSIGN(const PosixRoot::Place place, root_.locate(path));
     if (::unlinkat(place.directory(), place.name.c_str(), flags) != 0) return root_.failure(call, path);
     return {};

@@ -2,6 +2,7 @@
 
 #include "milepost/io/posix_store.h"
 #include "milepost/io/signal_guard.h"
+#include "milepost/io/trace.h"
 
 #include <boost/asio/basic_random_access_file.hpp>
 #include <boost/asio/buffer.hpp>
@@ -42,7 +43,10 @@ Result<std::unique_ptr<Uring>> Uring::create() {
     auto state = std::make_unique<State>();
     const File ring_starts_here(state->context);  // throws where io_uring is forbidden
     const BlockAllSignals inherited_by_the_thread;
-    state->thread = std::thread([context = &state->context] { context->run(); });
+    state->thread = std::thread([context = &state->context] {
+      name_thread("milepost ring");
+      context->run();
+    });
     return std::unique_ptr<Uring>(new Uring(std::move(state)));
   } catch (const std::exception& failure) {
     return Error(ErrorCode::unavailable, std::string("io_uring: ") + failure.what());

@@ -1,5 +1,7 @@
 #include "milepost/io/worker_pool.h"
 
+#include "milepost/io/trace.h"
+
 #include <sys/resource.h>
 
 #include <boost/asio/post.hpp>
@@ -46,14 +48,15 @@ struct WorkerPool::State {
   boost::asio::thread_pool pool;
 };
 
-WorkerPool::WorkerPool(int threads, int nice) : size_(std::max(1, threads)), state_(std::make_unique<State>(size_)) {
-  if (nice == 0) return;
+WorkerPool::WorkerPool(int threads, int nice, const char* name)
+    : size_(std::max(1, threads)), state_(std::make_unique<State>(size_)) {
   // Each thread lowers itself (on Linux, priority 0 means the calling thread): all must be in the
   // task at once, or one thread would take two of the tasks.
   auto barrier = std::make_shared<Loop>();
   for (int i = 0; i < size_; ++i) {
-    post([barrier, nice, size = size_] {
-      setpriority(PRIO_PROCESS, 0, nice);  // a refusal only means normal priority
+    post([barrier, nice, name, size = size_] {
+      name_thread(name);
+      if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);  // a refusal only means normal priority
       std::unique_lock lock(barrier->mutex);
       ++barrier->running;
       barrier->idle.notify_all();

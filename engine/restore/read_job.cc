@@ -1,5 +1,7 @@
 #include "milepost/engine/restore/read_job.h"
 
+#include "milepost/io/trace.h"
+
 #include <algorithm>
 #include <condition_variable>
 #include <optional>
@@ -26,6 +28,7 @@ class ReadJob {
       : context_(context), item_(item), plan_(plan), progress_(progress), on_error_(on_error) {}
 
   void run() {
+    const TraceSlice slice("read item", {{"item", item_.manifest.item}});
     for (const ChunkRead& read : plan_.reads) {
       {
         std::unique_lock lock(mutex_);
@@ -72,6 +75,7 @@ class ReadJob {
 
   Result<void> process(const ChunkRead& read, const BufferLease& block, std::size_t bytes) {
     const Chunk& chunk = item_.chunks[read.stream][read.chunk];
+    const TraceSlice slice("decode", {{"chunk", read.chunk}, {"bytes", chunk.raw_bytes}});
     if (bytes < chunk.stored_bytes) {
       return Error(ErrorCode::corruption, "the file ends after " + std::to_string(bytes) + " of " +
                                               std::to_string(chunk.stored_bytes) + " bytes");

@@ -4,6 +4,7 @@
 #include "milepost/engine/restore/read_job.h"
 #include "milepost/engine/restore/restore.h"
 #include "milepost/engine/restore/target.h"
+#include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -51,6 +52,7 @@ class ItemOpener {
   }
 
   Result<ItemFiles> open() {
+    const TraceSlice slice("read index", {{"item", record_.name}});
     MILEPOST_TRY(within(manifest_name, read_manifest()));
     for (const Stream& stream : item_.manifest.streams) {
       MILEPOST_TRY(within(stream.table_file, read_table(stream)));
@@ -218,6 +220,7 @@ Result<const std::vector<Chunk>*> StepReader::chunks(std::string_view item, std:
 }
 
 Result<Restored> StepReader::restore(RestoreOptions options) {
+  TraceSlice slice("restore", {{"step", record().step}});
   const auto explain = [&](Error error) { return std::move(error).within("step " + std::to_string(record().step)); };
   if (options.items.empty()) {
     for (const ItemRecord& item : record().items) options.items.push_back({.name = item.name});
@@ -236,9 +239,11 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
     }
     auto files = state_->item(item.name);
     if (files.has_error()) return explain(files.error());
+    TraceSlice planning("plan");
     auto target = resolve_target((*files)->manifest, std::move(item));
     if (target.has_error()) return explain(target.error().within("item " + (*files)->manifest.item));
     ReadPlan plan = plan_reads((*files)->manifest, (*files)->chunks, target->leaves);
+    planning.end();
     raw_bytes += plan.raw_bytes;
     parts.push_back({*files, std::move(target).value(), std::move(plan)});
   }
@@ -270,6 +275,8 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
     finish_target(part.files->manifest, part.target);
     restored.items.push_back({part.files->manifest.item, std::move(part.target.tree)});
   }
+  slice.end();
+  Trace::flush();
   return restored;
 }
 

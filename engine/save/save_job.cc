@@ -2,6 +2,7 @@
 
 #include "milepost/engine/format/data_header.h"
 #include "milepost/engine/format/names.h"
+#include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -47,6 +48,7 @@ SaveJob::SaveJob(const SaveContext& context, SaveRequest request, Clock::time_po
 SaveJob::~SaveJob() = default;
 
 void SaveJob::plan() {
+  const TraceSlice slice("plan");
   items_.resize(request_.items.size());
   std::vector<const StreamPlan*> plans;
   for (std::size_t i = 0; i < items_.size(); ++i) {
@@ -216,6 +218,7 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
     raw = staged.block->data();
   }
   MILEPOST_ASSIGN(const Block out, coding_block());
+  const TraceSlice slice("code", {{"leaf", id.item->plan.path_of(chunk)}, {"bytes", chunk.raw_bytes}});
   auto encoder = context_.encoders->take();
   const auto encoded = encoder->encode(request_.codec, chunk.kind, {raw, chunk.raw_bytes}, out->span());
   context_.encoders->put(std::move(encoder));
@@ -229,7 +232,9 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
 
 void SaveJob::record_raw(ChunkId id, const BufferLease& block) {
   const std::size_t bytes = id.planned().raw_bytes;
+  TraceSlice slice("digest", {{"leaf", id.item->plan.path_of(id.planned())}, {"bytes", bytes}});
   const Digest digest = Digest::of({block.data(), bytes});
+  slice.end();
   record(id, {ChunkEncoding::raw, bytes, digest, digest});
 }
 
@@ -362,16 +367,19 @@ Result<SaveReport> SaveJob::run() {
     plan();
     snapshot_->start(request_.mode, context_.workers->size());
   }
+  TraceSlice opening("begin attempt");
   auto begun = Attempt::begin(*context_.store, request_.step);
   if (begun.has_value()) {
     if (auto opened = open_files(*begun); opened.has_error()) fail(opened.error());
   } else {
     fail(begun.error());
   }
+  opening.end();
   release_files();
 
   // The index of an item is written while its last chunks still are.
   {
+    const TraceSlice slice("wait for coding");
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return coded_ == chunk_count_ || failed_; });
   }
@@ -384,6 +392,7 @@ Result<SaveReport> SaveJob::run() {
     }
   }
   {
+    const TraceSlice slice("wait for writes");
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return finished_ == chunk_count_; });
   }
@@ -449,6 +458,7 @@ void SaveJob::release_files() {
 }
 
 Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
+  const TraceSlice slice("write index", {{"item", item.record.name}});
   Manifest manifest;
   manifest.step = request_.step;
   manifest.item = item.record.name;
@@ -492,6 +502,7 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
 }
 
 Result<SaveReport> SaveJob::commit(Attempt& attempt) {
+  const TraceSlice slice("commit");
   phase_ = Phase::committing;
   report_progress();
   SaveReport report;

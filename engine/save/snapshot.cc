@@ -1,5 +1,7 @@
 #include "milepost/engine/save/snapshot.h"
 
+#include "milepost/io/trace.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -103,8 +105,11 @@ void Snapshot::copy_segment(std::size_t segment, BufferLease block) {
     return;
   }
   const Segment& planned_segment = planned(segment);
-  plans_[segments_[segment].plan]->copy(planned_segment.raw_offset, planned_segment.raw_bytes,
-                                        planned_segment.first_source, block.data());
+  {
+    const TraceSlice slice("freeze segment", {{"segment", segment}, {"bytes", planned_segment.raw_bytes}});
+    plans_[segments_[segment].plan]->copy(planned_segment.raw_offset, planned_segment.raw_bytes,
+                                          planned_segment.first_source, block.data());
+  }
   sink_.take(segment, std::move(block));
   mark_captured(segment);
 }
@@ -122,11 +127,13 @@ void Snapshot::mark_captured(std::size_t segment) {
 }
 
 void Snapshot::fence() {
+  const TraceSlice slice("freeze");
   copy_loop(true);
   wait_captured(std::nullopt);
 }
 
 void Snapshot::fence(const void* data, std::size_t bytes) {
+  const TraceSlice slice("freeze part", {{"bytes", bytes}});
   const auto* begin = static_cast<const std::byte*>(data);
   const std::byte* end = begin + bytes;
   const std::vector<Extent>& extents = extents_by_address();
