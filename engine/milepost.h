@@ -2,4 +2,5 @@
 #pragma once
 
 #include "milepost/engine/checkpoint_manager.h"
+#include "milepost/engine/follow.h"
 #include "milepost/engine/preemption.h"
