@@ -30,6 +30,9 @@ Result<void> check_items(const Items& items) {
   for (const Item& item : items) {
     MILEPOST_TRY(check_item_name(item.name));
     if (!names.insert(item.name).second) return invalid("item " + item.name + ": given twice");
+    if (auto valid = check_handler_name(item.handler); valid.has_error()) {
+      return valid.error().within("item " + item.name);
+    }
     if (auto valid = check_tree(item.tree); valid.has_error()) return valid.error().within("item " + item.name);
     std::optional<Error> error;
     for_each_leaf(item.tree, [&](const std::string& path, const Tree& leaf) {

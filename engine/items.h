@@ -11,6 +11,7 @@ namespace milepost {
 struct Item {
   std::string name;
   Tree tree;
+  std::string handler = {};  // what made the tree of something else (engine/item_handler.h); empty: it is the state
 };
 using Items = std::vector<Item>;
 

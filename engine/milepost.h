@@ -3,4 +3,6 @@
 
 #include "milepost/engine/checkpoint_manager.h"
 #include "milepost/engine/follow.h"
+#include "milepost/engine/item_files.h"
+#include "milepost/engine/item_handler.h"
 #include "milepost/engine/preemption.h"

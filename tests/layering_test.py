@@ -19,6 +19,7 @@ LAYERS = {
     "engine/progress.h": set(),
     "engine/items.h": {"io/", "engine/state/"},
     "engine/format/": {"io/", "engine/state/", "policy/metrics.h"},
+    "engine/item_handler.": {"io/", "engine/state/", "engine/items.h", "engine/format/"},
     "engine/catalog.": {"io/", "engine/state/", "engine/format/"},
 }
 LAYERS["engine/save/"] = set(LAYERS) | {"policy/"}

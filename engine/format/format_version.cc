@@ -6,11 +6,11 @@
 
 namespace milepost {
 
-void append_format_version(std::string& out) {
+void append_format_version(std::string& out, int minor) {
   out += "{\"major\":";
   append_json_integer(out, format_major);
   out += ",\"minor\":";
-  append_json_integer(out, format_minor);
+  append_json_integer(out, minor);
   out += '}';
 }
 

@@ -8,7 +8,8 @@
 
 namespace milepost {
 
-void append_format_version(std::string& out);
+// `minor` is the oldest version that knows every field of the file.
+void append_format_version(std::string& out, int minor = 0);
 
 // Reads the field "format" of a file's outermost object. failed_precondition for an unknown major
 // version. Returns whether the minor version is newer than ours, so that the file may hold fields

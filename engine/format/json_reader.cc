@@ -220,12 +220,17 @@ Error JsonFields::fail(std::string message) const {
   return error;
 }
 
-Result<JsonValue> JsonFields::any(std::string_view name) {
+std::optional<JsonValue> JsonFields::optional(std::string_view name) {
   for (Field& field : fields_) {
     if (field.name != name) continue;
     field.used = true;
     return field.value;
   }
+  return std::nullopt;
+}
+
+Result<JsonValue> JsonFields::any(std::string_view name) {
+  if (const auto value = optional(name)) return *value;
   return fail("no field " + quoted(name));
 }
 

@@ -116,6 +116,8 @@ class JsonFields {
   Result<JsonValue> array(std::string_view name) { return of_kind(name, JsonKind::array); }
   Result<JsonValue> object(std::string_view name) { return of_kind(name, JsonKind::object); }
   Result<JsonValue> any(std::string_view name);
+  // Nothing if there is no such field.
+  std::optional<JsonValue> optional(std::string_view name);
 
   // Refuses fields that were not asked for.
   Result<void> finish() const;

@@ -14,7 +14,7 @@
 namespace milepost {
 
 inline constexpr int format_major = 1;
-inline constexpr int format_minor = 0;
+inline constexpr int format_minor = 1;  // the newest; a file has the oldest that knows all its fields
 
 // The rectangle of a tensor that one rank holds, and where its packed, row-major bytes lie: at
 // `offset` in the raw bytes of stream `stream`.

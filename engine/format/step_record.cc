@@ -5,6 +5,7 @@
 #include "milepost/engine/format/names.h"
 #include "milepost/io/try.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -117,6 +118,23 @@ Result<std::string> read_custom_metadata(JsonValue value) {
   return json;
 }
 
+// By the name of an item: its handler. Only items that have one.
+Result<void> read_handlers(JsonValue object, std::vector<ItemRecord>& items) {
+  const JsonValue::Children children = object.children();
+  for (auto it = children.begin(); it != children.end(); ++it) {
+    const std::string_view name = *(*it).as_string();
+    ++it;
+    const auto item = std::find_if(items.begin(), items.end(), [&](const ItemRecord& i) { return i.name == name; });
+    if (item == items.end()) return corrupt("handlers: there is no item " + std::string(name));
+    const auto handler = (*it).as_string();
+    if (!handler || !is_file_name(*handler)) {
+      return corrupt("handlers: " + std::string(name) + ": expected the name of a handler, found " + (*it).describe());
+    }
+    item->handler = *handler;
+  }
+  return {};
+}
+
 Result<StepRecord> read_step_record(JsonValue root) {
   MILEPOST_ASSIGN(JsonFields fields, JsonFields::of(root, ""));
   MILEPOST_ASSIGN(const bool newer, read_format_version(fields));
@@ -131,6 +149,10 @@ Result<StepRecord> read_step_record(JsonValue root) {
   MILEPOST_ASSIGN(record.metrics, read_metrics(metrics));
   MILEPOST_ASSIGN(const JsonValue items, fields.array("items"));
   MILEPOST_ASSIGN(record.items, read_items(items));
+  if (const auto handlers = fields.optional("handlers")) {
+    if (!handlers->is(JsonKind::object)) return corrupt("handlers: expected an object, found " + handlers->describe());
+    MILEPOST_TRY(read_handlers(*handlers, record.items));
+  }
   MILEPOST_ASSIGN(const JsonValue custom, fields.any("custom_metadata"));
   MILEPOST_ASSIGN(record.custom_metadata_json, read_custom_metadata(custom));
   if (!newer) MILEPOST_TRY(fields.finish());
@@ -180,6 +202,18 @@ void append_item(std::string& out, const ItemRecord& item) {
   out += '}';
 }
 
+void append_handlers(std::string& out, const std::vector<ItemRecord>& items) {
+  out += ",\n\"handlers\":{";
+  for (const ItemRecord& item : items) {
+    if (item.handler.empty()) continue;
+    if (out.back() != '{') out += ',';
+    append_json_string(out, item.name);
+    out += ':';
+    append_json_string(out, item.handler);
+  }
+  out += '}';
+}
+
 }  // namespace
 
 Result<std::string> compact_custom_metadata(std::string_view json) {
@@ -207,8 +241,10 @@ Result<void> check_metrics(const Metrics& metrics) {
 }
 
 std::string encode_step_record(const StepRecord& record) {
+  const bool has_handlers = std::any_of(record.items.begin(), record.items.end(),
+                                        [](const ItemRecord& item) { return !item.handler.empty(); });
   std::string out = "\"format\":";
-  append_format_version(out);
+  append_format_version(out, has_handlers ? 1 : 0);
   out += ",\n\"step\":";
   append_json_integer(out, record.step);
   out += ",\n\"attempt\":";
@@ -230,7 +266,9 @@ std::string encode_step_record(const StepRecord& record) {
     out += out.back() == '[' ? "\n" : ",\n";
     append_item(out, item);
   }
-  out += "],\n\"custom_metadata\":";
+  out += ']';
+  if (has_handlers) append_handlers(out, record.items);
+  out += ",\n\"custom_metadata\":";
   out += record.custom_metadata_json;
   out += "}\n";
   return with_digest_line(out);

@@ -19,6 +19,7 @@ struct ItemRecord {
   std::uint64_t leaf_count = 0;    // of the tree, of every kind
   std::uint64_t raw_bytes = 0;     // of all its streams
   std::uint64_t stored_bytes = 0;  // on disk, all its files but the manifest
+  std::string handler = {};        // what made the tree of something else; empty: nothing
   bool operator==(const ItemRecord&) const = default;
 };
 

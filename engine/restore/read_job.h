@@ -17,6 +17,7 @@ namespace milepost {
 // One item as it lies on disk, opened.
 struct ItemFiles {
   std::string directory;  // relative to the root
+  std::string handler;    // ItemRecord::handler
   Manifest manifest;
   std::vector<std::string> paths;                // of manifest.leaves
   std::vector<std::vector<Chunk>> chunks;        // of each stream

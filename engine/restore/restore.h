@@ -4,7 +4,7 @@
 
 #include "milepost/engine/format/chunk_table.h"
 #include "milepost/engine/format/step_record.h"
-#include "milepost/engine/items.h"
+#include "milepost/engine/item_handler.h"
 #include "milepost/engine/progress.h"
 #include "milepost/io/buffer_pool.h"
 #include "milepost/io/store.h"
@@ -56,6 +56,16 @@ struct Restored {
   // The tree of the only item, or of the item of that name. Throws std::out_of_range if there is none.
   Tree& tree();
   Tree& tree(std::string_view name);
+  // The value of the item of that name, as its handler makes it (value_of). not_found.
+  template <HandledItem T> Result<T> get(std::string_view name) const {
+    for (const Item& item : items) {
+      if (item.name == name) return value_of<T>(item);
+    }
+    return no_such_item(name);
+  }
+
+ private:
+  Error no_such_item(std::string_view name) const;
 };
 
 // What reading needs from its owner. All outlive every call.

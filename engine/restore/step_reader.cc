@@ -49,6 +49,7 @@ class ItemOpener {
   ItemOpener(Store& store, const std::string& step_directory, const StepRecord& step, const ItemRecord& record)
       : store_(store), step_(step), record_(record) {
     item_.directory = step_directory + '/' + record.name;
+    item_.handler = record.handler;
   }
 
   Result<ItemFiles> open() {
@@ -273,7 +274,7 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
   restored.step = record().step;
   for (Part& part : parts) {
     finish_target(part.files->manifest, part.target);
-    restored.items.push_back({part.files->manifest.item, std::move(part.target.tree)});
+    restored.items.push_back({part.files->manifest.item, std::move(part.target.tree), part.files->handler});
   }
   slice.end();
   Trace::flush();
@@ -368,6 +369,12 @@ Result<std::vector<Damage>> StepReader::verify(const ProgressFn& on_progress) {
 Tree& Restored::tree() {
   if (items.size() != 1) throw std::out_of_range("the step has " + std::to_string(items.size()) + " items: name one");
   return items.front().tree;
+}
+
+Error Restored::no_such_item(std::string_view name) const {
+  std::string names;
+  for (const Item& item : items) names += (names.empty() ? "" : ", ") + item.name;
+  return Error(ErrorCode::not_found, "no item " + std::string(name) + " was restored; there is " + names);
 }
 
 Tree& Restored::tree(std::string_view name) {

@@ -57,6 +57,7 @@ void SaveJob::plan() {
     item.plan = plan_stream(*item.tree, request_.codec);
     item.chunks.resize(item.plan.chunks.size());
     item.record.name = request_.items[i].name;
+    item.record.handler = request_.items[i].handler;
     for_each_leaf(*item.tree, [&](const std::string&, const Tree&) { ++item.record.leaf_count; });
     item.record.raw_bytes = item.plan.raw_bytes;
     raw_bytes_ += item.plan.raw_bytes;

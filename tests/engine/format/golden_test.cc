@@ -64,6 +64,20 @@ TEST(Golden, TheExampleIsRead) {
   }
 }
 
+// What version 1.1 added to the step record: the handlers of items.
+TEST(Golden, AStepRecordOfVersionOneOneIsWrittenAndReadByteForByte) {
+  StepRecord record = example_checkpoint().record;
+  ItemRecord loader = record.items[0];
+  loader.name = "loader";
+  loader.handler = "json";
+  record.items.insert(record.items.begin(), loader);
+  const std::string text = read_file(source / "tests/golden/step_record_1_1.json");
+  EXPECT_EQ(encode_step_record(record), text);
+  const auto decoded = decode_step_record(text);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(*decoded, record);
+}
+
 // The offset in three digits, then 16 bytes a line.
 std::string hex_dump(const std::string& bytes) {
   static constexpr char digits[] = "0123456789abcdef";

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <map>
 
 namespace milepost {
 namespace {
@@ -117,6 +118,33 @@ TEST(StepRecord, EachFaultBehindAMatchingDigestIsNamed) {
     EXPECT_THAT(decoded.error().to_string(), HasSubstr(fragment));
   }
   EXPECT_TRUE(decode_step_record(sealed(body)).has_value());
+}
+
+// The first minor version that has them; a record without is as old as it can be, and read by older readers.
+TEST(StepRecord, HandlersAreRecordedInVersionOneOne) {
+  EXPECT_THAT(encode_step_record(example()), HasSubstr("\"minor\":0}"));
+  StepRecord record = example();
+  record.items[1].handler = "json";
+  const std::string text = encode_step_record(record);
+  EXPECT_THAT(text, HasSubstr("\"format\":{\"major\":1,\"minor\":1},"));
+  EXPECT_THAT(text, HasSubstr("}],\n\"handlers\":{\"optimizer\":\"json\"},\n\"custom_metadata\""));
+  const auto decoded = decode_step_record(text);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(*decoded, record);
+
+  const std::string handlers = "{\"optimizer\":\"json\"}";
+  for (const auto& [changed, fragment] : std::map<std::string, const char*>{
+           {"[]", "handlers: expected an object, found an array"},
+           {"{\"optimiser\":\"json\"}", "handlers: there is no item optimiser"},
+           {"{\"optimizer\":7}", "handlers: optimizer: expected the name of a handler, found 7"},
+           {"{\"optimizer\":\"\"}", "handlers: optimizer: expected the name of a handler"},
+           {"{\"optimizer\":\"a/b\"}", "handlers: optimizer: expected the name of a handler"}}) {
+    std::string body = body_of(text);
+    body.replace(body.find(handlers), handlers.size(), changed);
+    const auto refused = decode_step_record(sealed(body));
+    ASSERT_TRUE(refused.has_error()) << changed;
+    EXPECT_THAT(refused.error().to_string(), HasSubstr(fragment));
+  }
 }
 
 TEST(StepRecord, TextsThatAreNoRecord) {
