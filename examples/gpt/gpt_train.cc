@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "gpt_train: %s\n", text.error().to_string().c_str());
     return 1;
   }
-  if (text->size() <= config.model.context || config.model.width % config.model.heads != 0) {
+  if (text->training_size() <= config.model.context || config.model.width % config.model.heads != 0) {
     std::fprintf(stderr, "gpt_train: the text is too short, or --heads does not divide --width\n");
     return 1;
   }

@@ -117,7 +117,7 @@ void Model::backward(const Block& block, const Kept& kept) {
   norm_backward(compute_, block.norm1, kept.input.data(), kept.moments1.data(), dnarrow_.data(), dx_.data(), rows_);
 }
 
-double Model::forward_backward(const Batch& batch) {
+double Model::loss(const Batch& batch) {
   assert(std::ssize(batch.inputs) % config_.context == 0 && batch.inputs.size() == batch.targets.size());
   size_activations(std::ssize(batch.inputs));
 
@@ -127,15 +127,17 @@ double Model::forward_backward(const Batch& batch) {
   }
   norm(compute_, norm_, last_.data(), normed_.data(), last_moments_.data(), rows_);
   linear(compute_, head_, normed_.data(), logits_.data(), rows_);
+  return cross_entropy(compute_, batch.targets, config_.vocabulary, logits_.data());
+}
 
-  const double loss = cross_entropy(compute_, batch.targets, config_.vocabulary, logits_.data());
-
+double Model::forward_backward(const Batch& batch) {
+  const double result = loss(batch);
   linear_backward(compute_, head_, normed_.data(), logits_.data(), dnarrow_.data(), rows_);
   std::fill(dx_.begin(), dx_.end(), 0.0f);
   norm_backward(compute_, norm_, last_.data(), last_moments_.data(), dnarrow_.data(), dx_.data(), rows_);
   for (std::size_t i = blocks_.size(); i-- > 0;) backward(blocks_[i], kept_[i]);
   embed_backward(compute_, *token_, *position_, batch.inputs, dx_.data());
-  return loss;
+  return result;
 }
 
 }  // namespace gpt

@@ -35,7 +35,9 @@ class Model {
   ParameterSet& parameters() { return parameters_; }
   const ParameterSet& parameters() const { return parameters_; }
 
-  // Mean cross-entropy of the targets in nats; leaves the gradient of every parameter in parameters().
+  // Mean cross-entropy of the targets in nats.
+  double loss(const Batch& batch);
+  // The same; leaves the gradient of every parameter in parameters().
   double forward_backward(const Batch& batch);
 
  private:

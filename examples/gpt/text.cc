@@ -41,14 +41,15 @@ Text::Text(std::string_view bytes) : digest_(milepost::Digest::of(bytes)) {
   for (const char c : bytes) tokens_.push_back(token_of[static_cast<std::uint8_t>(c)]);
 }
 
-Batch Text::draw(CounterRandom& random, std::int64_t batch, std::int64_t context) const {
-  assert(size() > context);
+Batch Text::draw(std::int64_t begin, std::int64_t end, CounterRandom& random, std::int64_t batch,
+                 std::int64_t context) const {
+  assert(end - begin > context);
   Batch result;
   result.inputs.reserve(static_cast<std::size_t>(batch * context));
   result.targets.reserve(static_cast<std::size_t>(batch * context));
   for (std::int64_t row = 0; row < batch; ++row) {
-    const auto start =
-        tokens_.begin() + static_cast<std::int64_t>(random.next() % static_cast<std::uint64_t>(size() - context));
+    const std::uint64_t places = static_cast<std::uint64_t>(end - begin - context);
+    const auto start = tokens_.begin() + begin + static_cast<std::int64_t>(random.next() % places);
     result.inputs.insert(result.inputs.end(), start, start + context);
     result.targets.insert(result.targets.end(), start + 1, start + context + 1);
   }

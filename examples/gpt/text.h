@@ -1,4 +1,5 @@
-// The training text, one token a distinct byte, and the batches drawn from it.
+// The text, one token a distinct byte, and the batches drawn from it. Training never sees the last twentieth, which is
+// held out to evaluate on.
 #pragma once
 
 #include "milepost/io/digest.h"
@@ -40,10 +41,22 @@ class Text {
   // Of the bytes: a resumed run must see the same text.
   const milepost::Digest& digest() const { return digest_; }
 
-  // Sequences from random places, one draw each. The text must be longer than `context`.
-  Batch draw(CounterRandom& random, std::int64_t batch, std::int64_t context) const;
+  // Sequences from random places, one draw each, to train on. The part of the text that they come from must be longer
+  // than `context`.
+  Batch draw(CounterRandom& random, std::int64_t batch, std::int64_t context) const {
+    return draw(0, training_size(), random, batch, context);
+  }
+  // The same from what is held out.
+  Batch draw_held_out(CounterRandom& random, std::int64_t batch, std::int64_t context) const {
+    return draw(training_size(), size(), random, batch, context);
+  }
+  std::int64_t training_size() const { return size() - held_out_size(); }
+  std::int64_t held_out_size() const { return size() / 20; }
 
  private:
+  Batch draw(std::int64_t begin, std::int64_t end, CounterRandom& random, std::int64_t batch,
+             std::int64_t context) const;
+
   std::string alphabet_;
   std::vector<std::uint8_t> tokens_;
   milepost::Digest digest_;

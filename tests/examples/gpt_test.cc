@@ -64,7 +64,7 @@ TEST(Model, GradientAgreesWithFiniteDifferences) {
   }
   model.parameters().round_all();
   const Batch batch = text.draw(random, 3, 10);
-  model.forward_backward(batch);
+  EXPECT_EQ(model.forward_backward(batch), model.loss(batch));
   std::vector<std::vector<float>> gradients;
   for (const Parameter& p : model.parameters().all()) gradients.emplace_back(p.gradient, p.gradient + p.count);
 
@@ -208,6 +208,17 @@ TEST(Text, BatchesFollowFromSeedAndCounter) {
     }
     EXPECT_LT(first.inputs[i], text.vocabulary());
   }
+}
+
+TEST(Text, TrainingNeverSeesWhatIsHeldOut) {
+  const Text text(std::string(95 * 4, 'a') + std::string(5 * 4, 'b'));
+  CounterRandom random{.seed = 3};
+  const Batch training = text.draw(random, 500, 10);
+  EXPECT_EQ(std::count(training.inputs.begin(), training.inputs.end(), 1), 0);
+  EXPECT_EQ(std::count(training.targets.begin(), training.targets.end(), 1), 0);
+  const Batch held_out = text.draw_held_out(random, 500, 10);
+  EXPECT_EQ(std::count(held_out.inputs.begin(), held_out.inputs.end(), 0), 0);
+  EXPECT_EQ(std::count(held_out.targets.begin(), held_out.targets.end(), 0), 0);
 }
 
 TEST(Text, MissingFileIsAnError) {
