@@ -11,13 +11,13 @@ double save_cost_s(const SavePace& pace) {
 
 void RecentValues::add(double value) {
   values_[next_] = value;
-  next_ = (next_ + 1) % values_.size();
-  size_ = std::min(size_ + 1, values_.size());
+  next_ = (next_ + 1) % capacity_;
+  size_ = std::min(size_ + 1, capacity_);
 }
 
 double RecentValues::typical() const {
   if (size_ == 0) return 0;
-  std::array<double, 128> sorted = values_;
+  std::array<double, capacity_max> sorted = values_;
   const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(size_);
   const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((size_ - 1) / 2);
   std::nth_element(sorted.begin(), middle, end);

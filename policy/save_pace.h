@@ -30,15 +30,19 @@ struct SavePace {
 // What a save costs the loop, in seconds: the stall, and what the steps beside it take longer than idle ones.
 double save_cost_s(const SavePace& pace);
 
-// The last 128 values of a measurement. Not thread-safe.
+// The last few values of a measurement. Not thread-safe.
 class RecentValues {
  public:
+  static constexpr std::size_t capacity_max = 128;
+  // Remembers `capacity` values, from 1 to capacity_max.
+  explicit RecentValues(std::size_t capacity) : capacity_(capacity) {}
   void add(double value);
   // The mean of the values, each taken for at most three medians; 0 if there are none.
   double typical() const;
 
  private:
-  std::array<double, 128> values_{};
+  std::size_t capacity_;
+  std::array<double, capacity_max> values_{};
   std::size_t size_ = 0;
   std::size_t next_ = 0;
 };
@@ -73,11 +77,13 @@ class PaceMeter {
   bool save_is_open_ = false;     // the steps that it touches are being counted
   double touched_steps_ = 0;
 
-  RecentValues idle_step_s_;
-  RecentValues saving_step_s_;
-  RecentValues steps_per_save_;
-  RecentValues stall_s_;
-  RecentValues commit_s_;
+  // Many steps, for what a save slows them down by is a small difference; few saves, for they are far apart, and what
+  // they cost may change.
+  RecentValues idle_step_s_{128};
+  RecentValues saving_step_s_{32};
+  RecentValues steps_per_save_{16};
+  RecentValues stall_s_{16};
+  RecentValues commit_s_{16};
   std::int64_t idle_steps_ = 0;
   std::int64_t saving_steps_ = 0;
   std::int64_t saves_ = 0;

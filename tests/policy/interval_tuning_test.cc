@@ -109,9 +109,9 @@ TEST(OverheadShare, FollowsCostsThatChange) {
       {0.4, 0.01, 0.3, 0.2}, {0.4, 0.2, 1, 0.5}, {0.1, 0.2, 1, 0.5}, {2.0, 0.05, 3, 0.1}, {0.4, 0.01, 0.3, 0.2}};
   for (const SimulatedLoop::Costs& costs : phases) {
     loop.costs = costs;
-    loop.run(60'000);  // until no old measurement is left
+    loop.run(10'000);  // until no old measurement is left
     loop.reset();
-    loop.run(20'000);
+    loop.run(10'000);
     EXPECT_LE(loop.overhead_share(), 0.0105) << costs.work_s << " " << costs.stall_s;
     EXPECT_GE(loop.overhead_share(), 0.008) << costs.work_s << " " << costs.stall_s;
   }
@@ -209,7 +209,7 @@ TEST(YoungDaly, FollowsTheMeasuredCost) {
   SimulatedLoop loop(YoungDalyPolicy{600});
   for (const double stall_s : {0.01, 0.3, 0.02}) {
     loop.costs = {.work_s = 0.4, .stall_s = stall_s, .flight_s = 1, .slowdown = 0.25};
-    loop.run(40'000);
+    loop.run(5000);
     loop.reset();
     loop.run(20'000);
     const double cost_s = stall_s + 0.2;  // a second in flight at 1 / 1.25 of the speed

@@ -8,7 +8,9 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <set>
 
@@ -54,32 +56,36 @@ bool is_better(const StepInfo& a, const StepInfo& b, BestMode mode) {
   return mode == BestMode::max ? x > y : x < y;
 }
 
+std::int64_t gap_s(const StepInfo& from, const StepInfo& to) {
+  return (to.time_unix_ns - from.time_unix_ns) / 1'000'000'000;
+}
+
+// From the first step, always on to the next one that is far enough away.
+std::set<std::int64_t> chain(const std::vector<StepInfo>& steps,
+                             const std::function<bool(const StepInfo&, const StepInfo&)>& is_far) {
+  std::set<std::int64_t> result;
+  for (auto at = steps.begin(); at != steps.end();) {
+    result.insert(at->step);
+    at = std::find_if(at + 1, steps.end(), [&](const StepInfo& later) { return is_far(*at, later); });
+  }
+  return result;
+}
+
 bool model_keeps(const Spec& spec, const std::vector<StepInfo>& steps, const StepInfo& step) {
   const auto count = [&](const auto& holds) { return std::count_if(steps.begin(), steps.end(), holds); };
-  const auto is_before = [&](const StepInfo& other) { return other.step < step.step; };
-  const auto gap_s = [&](const StepInfo& other) { return (step.time_unix_ns - other.time_unix_ns) / 1'000'000'000; };
-  // Of the steps before this one, the last that the policy keeps.
-  const auto last_kept = [&]() -> const StepInfo* {
-    const StepInfo* last = nullptr;
-    for (const StepInfo& other : steps) {
-      if (is_before(other) && model_keeps(spec, steps, other)) last = &other;
-    }
-    return last;
-  };
   switch (spec.kind) {
     case Spec::all: return true;
     case Spec::latest: return count([&](const StepInfo& other) { return other.step > step.step; }) < spec.n;
     case Spec::custom: return spec.steps.contains(step.step);
-    case Spec::duration: return -gap_s(steps.back()) <= spec.n;
+    case Spec::duration: return gap_s(step, steps.back()) <= spec.n;
     case Spec::multiples: return step.step / (spec.n + 1) * (spec.n + 1) == step.step;
-    case Spec::seconds: {
-      const StepInfo* last = last_kept();
-      return last == nullptr || gap_s(*last) >= spec.n || gap_s(*last) < 0;
-    }
-    case Spec::gaps: {
-      const StepInfo* last = last_kept();
-      return last == nullptr || step.step - last->step > spec.n;
-    }
+    case Spec::seconds:
+      return chain(steps, [&](const StepInfo& last,
+                              const StepInfo& later) { return gap_s(last, later) >= spec.n || gap_s(last, later) < 0; })
+          .contains(step.step);
+    case Spec::gaps:
+      return chain(steps, [&](const StepInfo& last, const StepInfo& later) { return later.step - last.step > spec.n; })
+          .contains(step.step);
     case Spec::best:
       if (!step.metrics.contains("m")) return spec.keep_without_metrics;
       return count([&](const StepInfo& other) {

@@ -8,7 +8,7 @@ namespace milepost {
 namespace {
 
 TEST(RecentValues, OutliersCountForThreeMedians) {
-  RecentValues values;
+  RecentValues values(128);
   EXPECT_EQ(values.typical(), 0);
   values.add(2);
   EXPECT_EQ(values.typical(), 2);
@@ -19,9 +19,9 @@ TEST(RecentValues, OutliersCountForThreeMedians) {
 }
 
 TEST(RecentValues, OldOnesAreForgotten) {
-  RecentValues values;
+  RecentValues values(32);
   for (int i = 0; i < 100'000; ++i) values.add(5);
-  for (int i = 0; i < 128; ++i) values.add(7);
+  for (int i = 0; i < 32; ++i) values.add(7);
   EXPECT_DOUBLE_EQ(values.typical(), 7);
 }
 
