@@ -2,6 +2,7 @@
 
 #include "milepost/io/trace.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <boost/asio/post.hpp>
@@ -56,7 +57,10 @@ WorkerPool::WorkerPool(int threads, int nice, const char* name)
   for (int i = 0; i < size_; ++i) {
     post([barrier, nice, name, size = size_] {
       name_thread(name);
-      if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);  // a refusal only means normal priority
+      // Refusals only mean normal priority.
+      constexpr sched_param none{};
+      sched_setscheduler(0, SCHED_BATCH, &none);
+      if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);
       std::unique_lock lock(barrier->mutex);
       ++barrier->running;
       barrier->idle.notify_all();
