@@ -10,8 +10,11 @@
 namespace milepost {
 namespace {
 
-// Reads in flight at once, of up to 4 MiB each: past the knee of every disk measured.
+// Reads in flight at once, of up to 4 MiB each: past the knee of every disk measured. Disks finish many of them
+// at the same moment: the next ones must not wait until what was read is decoded.
 constexpr std::size_t read_depth_max = 8;
+// Chunks being read or decoded.
+constexpr std::size_t chunks_held_max = 2 * read_depth_max;
 
 std::uint64_t aligned(std::uint64_t bytes) { return (bytes + io_alignment - 1) / io_alignment * io_alignment; }
 
@@ -32,20 +35,22 @@ class ReadJob {
     for (const ChunkRead& read : plan_.reads) {
       {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return in_flight_ < read_depth_max; });
+        changed_.wait(lock, [&] { return reading_ < read_depth_max && held_ < chunks_held_max; });
         if (stopped_) break;
-        ++in_flight_;
+        ++reading_;
+        ++held_;
       }
       auto lease = context_.staging->acquire();
       if (lease.has_error()) {
         finish(read, lease.error());
+        read_done();
         leave();
         break;
       }
       start(read, std::move(lease).value());
     }
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return in_flight_ == 0 && completing_ == 0; });
+    changed_.wait(lock, [&] { return held_ == 0 && completing_ == 0; });
   }
 
  private:
@@ -61,6 +66,7 @@ class ReadJob {
     }
     item_.files[read.stream]->read_at(
         chunk.file_offset, {block->data(), bytes}, [this, &read, block](Result<std::size_t> result) {
+          read_done();
           context_.workers->post([this, &read, block, result = std::move(result)] {
             finish(read, result.has_error() ? Result<void>(result.error()) : process(read, *block, *result));
             block->release();
@@ -131,9 +137,15 @@ class ReadJob {
     }
   }
 
+  void read_done() {
+    const std::lock_guard lock(mutex_);
+    --reading_;
+    changed_.notify_all();
+  }
+
   void leave() {
     const std::lock_guard lock(mutex_);
-    --in_flight_;
+    --held_;
     changed_.notify_all();
   }
 
@@ -161,7 +173,8 @@ class ReadJob {
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::size_t in_flight_ = 0;   // until they are processed
+  std::size_t reading_ = 0;     // until their bytes are there
+  std::size_t held_ = 0;        // until they are processed
   std::size_t completing_ = 0;  // until they are handed to a worker
   bool stopped_ = false;
   std::vector<std::unique_ptr<Coder>> coders_;
