@@ -1,6 +1,7 @@
 // What every benchmark measures with: time, CPU, memory, threads that exist already, a place on disk.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -160,6 +161,12 @@ class Scratch {
 
   std::string path(const std::string& name) const { return (path_ / name).string(); }
   void remove(const std::string& name) const { std::filesystem::remove_all(path_ / name); }
+  // Waits until the disk is done with what was removed or written before, so that the next to write does not pay for it.
+  void settle() const {
+    const int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) ::syncfs(fd);
+    ::close(fd);
+  }
 
  private:
   std::filesystem::path path_;

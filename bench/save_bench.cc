@@ -65,7 +65,9 @@ void save_until_committed(benchmark::State& state, const Data& data, const Codec
   std::int64_t step = 0;
   Samples times, raw_times, cpu;
   for (auto _ : state) {
+    scratch.settle();
     raw_times.add(raw_write_seconds(scratch.path("raw"), static_cast<std::uint64_t>(bytes)));
+    scratch.settle();
     const double cpu_before = cpu_seconds();
     state.SetIterationTime(times.add(seconds([&] {
       checked(manager.save(++step, items));
