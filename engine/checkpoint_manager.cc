@@ -33,15 +33,7 @@ Result<void> check_items(const Items& items) {
     if (auto valid = check_handler_name(item.handler); valid.has_error()) {
       return valid.error().within("item " + item.name);
     }
-    if (auto valid = check_tree(item.tree); valid.has_error()) return valid.error().within("item " + item.name);
-    std::optional<Error> error;
-    for_each_leaf(item.tree, [&](const std::string& path, const Tree& leaf) {
-      const auto* tensor = leaf.get_if<Tensor>();
-      if (!error && tensor && tensor->is_abstract()) {
-        error = invalid("the tensor has no memory").within("leaf " + path).within("item " + item.name);
-      }
-    });
-    if (error) return *error;
+    if (auto valid = check_state(item.tree); valid.has_error()) return valid.error().within("item " + item.name);
   }
   return {};
 }
@@ -93,7 +85,9 @@ class CheckpointManager::Impl {
   SaveContext save_context() { return {store_.get(), &workers_, &staging_, &coding_, &encoders_}; }
   RestoreContext restore_context() { return {store_.get(), &workers_, &staging_}; }
 
-  Result<void> check_free(std::int64_t step);
+  // already_exists if the step is known; if `look` is on, also if anything else has its name on disk, which
+  // costs as much as all else that a lazy save does in the call. The commit never replaces anything anyway.
+  Result<void> check_free(std::int64_t step, bool look);
   void run(const std::shared_ptr<SaveJob>& job);  // in the control thread
   Result<void> remove_old_steps(std::int64_t newest);
   void wait_for(std::int64_t step);  // for a save of it in flight
@@ -167,13 +161,14 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
     changed_.wait(lock, [&] { return !job_; });
     if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
   }
-  if (auto free = check_free(step); free.has_error()) return explain(free.error());
+  const SnapshotMode mode = options.mode.value_or(options_.mode);
+  if (auto free = check_free(step, mode == SnapshotMode::copy); free.has_error()) return explain(free.error());
   const double waited_s = seconds();
 
   SaveRequest request{step,
                       directory_of(step),
                       std::move(items),
-                      options.mode.value_or(options_.mode),
+                      mode,
                       codec,
                       std::move(options.metrics),
                       std::move(custom_metadata).value(),
@@ -196,14 +191,20 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
   return true;
 }
 
-Result<void> CheckpointManager::Impl::check_free(std::int64_t step) {
-  const std::string name = directory_of(step);
-  const auto info = store_->stat(name);
-  if (info.has_value()) {
-    return Error(ErrorCode::already_exists, store_->description() + "/" + name + ": File exists; it was not touched",
-                 EEXIST);
+Result<void> CheckpointManager::Impl::check_free(std::int64_t step, bool look) {
+  bool taken;
+  {
+    const std::lock_guard lock(mutex_);
+    taken = std::binary_search(steps_.begin(), steps_.end(), step);
   }
-  return info.error().code() == ErrorCode::not_found ? Result<void>{} : info.error();
+  if (!taken && look) {
+    const auto info = store_->stat(directory_of(step));
+    if (info.has_error() && info.error().code() != ErrorCode::not_found) return info.error();
+    taken = info.has_value();
+  }
+  if (!taken) return {};
+  return Error(ErrorCode::already_exists,
+               store_->description() + "/" + directory_of(step) + ": File exists; it was not touched", EEXIST);
 }
 
 void CheckpointManager::Impl::run(const std::shared_ptr<SaveJob>& job) {

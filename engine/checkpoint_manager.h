@@ -42,7 +42,8 @@ class CheckpointManager {
 
   // Freezes the items and schedules their save; true: scheduled; false: should_save(step) is false.
   // Waits for the save in flight first, and returns its error if nobody has seen it yet (then this
-  // step is not saved; call again). invalid_argument names the item and leaf; already_exists.
+  // step is not saved; call again). invalid_argument names the item and leaf; already_exists, which in modes
+  // lazy and borrow is the save's error, not the call's, if somebody else made the step since it was last listed.
   // Trees are copied (structure only); the tensors' memory must live until the save is captured.
   Result<bool> save(std::int64_t step, Items items, SaveOptions options = {});
 

@@ -29,7 +29,7 @@ struct CheckpointManagerOptions {
   // KB a leaf, comes on top. 0: a quarter of the machine's memory.
   std::uint64_t staging_bytes = 0;
   int worker_threads = 0;  // 0: as many as the machine has
-  int worker_nice = 10;    // priority of the workers under the training loop's threads, 0 to 19
+  int worker_nice = 10;    // how far the threads of saves and restores stand back behind the training loop's, 0 to 19
 
   bool create = true;  // create the directory, and its missing parents
   bool read_only = false;

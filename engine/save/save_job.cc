@@ -58,7 +58,8 @@ void SaveJob::plan() {
     item.chunks.resize(item.plan.chunks.size());
     item.record.name = request_.items[i].name;
     item.record.handler = request_.items[i].handler;
-    for_each_leaf(*item.tree, [&](const std::string&, const Tree&) { ++item.record.leaf_count; });
+    item.record.leaf_count = item.plan.leaf_count;
+    if (Trace::is_on()) item.traced_names = paths_of_leaves(*item.tree);
     item.record.raw_bytes = item.plan.raw_bytes;
     raw_bytes_ += item.plan.raw_bytes;
     chunk_count_ += item.plan.chunks.size();
@@ -219,7 +220,7 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
     raw = staged.block->data();
   }
   MILEPOST_ASSIGN(const Block out, coding_block());
-  const TraceSlice slice("code", {{"leaf", id.item->plan.path_of(chunk)}, {"bytes", chunk.raw_bytes}});
+  const TraceSlice slice("code", {{"leaf", name_for_trace(id)}, {"bytes", chunk.raw_bytes}});
   auto encoder = context_.encoders->take();
   const auto encoded = encoder->encode(request_.codec, chunk.kind, {raw, chunk.raw_bytes}, out->span());
   context_.encoders->put(std::move(encoder));
@@ -233,7 +234,7 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
 
 void SaveJob::record_raw(ChunkId id, const BufferLease& block) {
   const std::size_t bytes = id.planned().raw_bytes;
-  TraceSlice slice("digest", {{"leaf", id.item->plan.path_of(id.planned())}, {"bytes", bytes}});
+  TraceSlice slice("digest", {{"leaf", name_for_trace(id)}, {"bytes", bytes}});
   const Digest digest = Digest::of({block.data(), bytes});
   slice.end();
   record(id, {ChunkEncoding::raw, bytes, digest, digest});
@@ -332,7 +333,17 @@ void SaveJob::fail(Error error) {
 }
 
 Error SaveJob::explain(ChunkId id, Error error) const {
-  return std::move(error).within("leaf " + id.item->plan.path_of(id.planned())).within("item " + id.item->record.name);
+  return std::move(error).within("leaf " + leaf_of(id)).within("item " + id.item->record.name);
+}
+
+std::string SaveJob::leaf_of(ChunkId id) const {
+  const std::lock_guard lock(tree_mutex_);
+  return path_of_leaf(*id.item->tree, id.item->plan.sources[id.planned().first_source].leaf);
+}
+
+std::string_view SaveJob::name_for_trace(ChunkId id) const {
+  const std::uint32_t leaf = id.item->plan.sources[id.planned().first_source].leaf;
+  return id.item->traced_names.empty() ? std::string_view() : id.item->traced_names[leaf];
 }
 
 // --- Progress.
@@ -422,7 +433,7 @@ Result<void> SaveJob::open_files(Attempt& attempt) {
 
     std::string header;
     if (uncompressed_) {
-      auto encoded = encode_data_header(0, item.plan.paths, item.plan.leaves);
+      auto encoded = encode_data_header(0, paths_of_leaves(*item.tree), describe_leaves(*item.tree, item.plan));
       if (encoded.has_error()) return explain_item(encoded.error());
       header = std::move(encoded).value();
       item.data_offset = header.size();
@@ -479,6 +490,8 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
     item.record.stored_bytes = stream.data_file_bytes + table.size();
     manifest.streams.push_back(std::move(stream));
   }
+  std::unique_lock lock(tree_mutex_);
+  manifest.leaves = describe_leaves(*item.tree, item.plan);
   // Every chunk is coded: the tree's tensors and large values are not needed any more.
   for_each_leaf(*item.tree, [](const std::string&, Tree& leaf) {
     std::size_t bytes = 0;
@@ -491,8 +504,9 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
     }
   });
   manifest.tree = std::move(*item.tree);
-  manifest.leaves = std::move(item.plan.leaves);
   const std::string text = encode_manifest(manifest);
+  *item.tree = std::move(manifest.tree);
+  lock.unlock();
   if (text.size() > manifest_bytes_max) {  // no reader would take it
     return Error(ErrorCode::invalid_argument, "the manifest has " + std::to_string(text.size()) +
                                                   " bytes, of at most " + std::to_string(manifest_bytes_max));

@@ -103,6 +103,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
     std::uint64_t file_bytes = 0;  // so far; guarded by mutex_ until all is coded
     ItemRecord record;
     std::vector<Chunk> chunks;
+    std::vector<std::string> traced_names;  // of stored leaves, for a trace
   };
   struct ChunkId {
     ItemState* item = nullptr;
@@ -159,6 +160,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
   Error explain(ChunkId id, Error error) const;
+  std::string leaf_of(ChunkId id) const;
+  std::string_view name_for_trace(ChunkId id) const;  // of the leaf; empty if the save began without a trace
 
   // Constant after construction.
   const SaveContext context_;
@@ -179,6 +182,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   std::atomic<bool> durable_{false};
   std::atomic<Phase> phase_{Phase::capturing};
   std::mutex progress_mutex_;
+
+  mutable std::mutex tree_mutex_;  // guards the trees once they are planned
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;

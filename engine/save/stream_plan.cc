@@ -16,12 +16,6 @@ namespace {
 constexpr std::uint64_t own_chunks_bytes_min = 256 << 10;
 constexpr std::uint64_t sliver_bytes = 64 << 10;
 
-struct Source {
-  SourceLeaf leaf;
-  int bits;
-  ElementKind kind;
-};
-
 // First and last byte (exclusive) that a tensor's elements touch.
 std::pair<const std::byte*, const std::byte*> memory_of(const Tensor& tensor) {
   const std::int64_t width = bits_of(tensor.dtype()) / 8;
@@ -34,48 +28,62 @@ std::pair<const std::byte*, const std::byte*> memory_of(const Tensor& tensor) {
   return {begin, end};
 }
 
-// The tree's stored leaves, in tree order.
-std::vector<Source> collect(const Tree& tree, StreamPlan& plan) {
-  std::vector<Source> sources;
-  for_each_leaf(tree, [&](const std::string& path, const Tree& node) {
-    StoredLeaf stored;
-    Source source{};
-    if (const auto* tensor = node.get_if<Tensor>()) {
-      stored = {StoredAs::tensor, tensor->dtype(), tensor->shape(), {}};
-      source.leaf.data = tensor->data();
-      source.leaf.strided = tensor->is_contiguous() ? nullptr : tensor;
-      source.leaf.bytes = tensor->byte_count();
-    } else if (const auto* text = node.get_if<std::string>(); text && text->size() > inline_bytes_max) {
-      stored = {StoredAs::string, DType::u8, {static_cast<std::int64_t>(text->size())}, {}};
-      source.leaf.data = reinterpret_cast<const std::byte*>(text->data());
-      source.leaf.bytes = text->size();
-    } else if (const auto* bytes = node.get_if<Tree::Bytes>(); bytes && bytes->size() > inline_bytes_max) {
-      stored = {StoredAs::bytes, DType::u8, {static_cast<std::int64_t>(bytes->size())}, {}};
-      source.leaf.data = bytes->data();
-      source.leaf.bytes = bytes->size();
-    } else {
-      return;
-    }
-    source.leaf.leaf = static_cast<std::uint32_t>(plan.leaves.size());
-    source.leaf.memory_begin = source.leaf.data;
-    source.leaf.memory_end = source.leaf.data + source.leaf.bytes;
-    if (source.leaf.strided && source.leaf.bytes > 0) {
-      std::tie(source.leaf.memory_begin, source.leaf.memory_end) = memory_of(*source.leaf.strided);
-    }
-    source.bits = bits_of(stored.dtype);
-    source.kind = element_kind_of(stored.dtype);
-    plan.leaves.push_back(std::move(stored));
-    plan.paths.push_back(path);
-    if (source.leaf.bytes > 0) sources.push_back(source);
-  });
-  return sources;
+// Whether a leaf's bytes are in a stream, rather than in the manifest.
+bool is_stored(const Tree& leaf) {
+  if (leaf.get_if<Tensor>()) return true;
+  if (const auto* text = leaf.get_if<std::string>()) return text->size() > inline_bytes_max;
+  const auto* bytes = leaf.get_if<Tree::Bytes>();
+  return bytes && bytes->size() > inline_bytes_max;
 }
 
-void cut(const std::vector<Source>& sources, bool coded, StreamPlan& plan) {
+// Calls fn(leaf) for all leaves, in the order of for_each_leaf, without paths.
+template <class Function> void visit_leaves(const Tree& node, const Function& fn) {
+  if (const auto* map = node.get_if<Tree::Map>()) {
+    for (const auto& [key, child] : *map) visit_leaves(child, fn);
+  } else if (const auto* list = node.get_if<Tree::List>()) {
+    for (const Tree& child : *list) visit_leaves(child, fn);
+  } else {
+    fn(node);
+  }
+}
+
+// The tree's stored leaves that have bytes, in tree order.
+void collect(const Tree& tree, StreamPlan& plan) {
+  std::uint32_t stored = 0;
+  visit_leaves(tree, [&](const Tree& node) {
+    ++plan.leaf_count;
+    if (!is_stored(node)) return;
+    SourceLeaf source;
+    source.leaf = stored++;
+    DType dtype = DType::u8;
+    if (const auto* tensor = node.get_if<Tensor>()) {
+      dtype = tensor->dtype();
+      source.data = tensor->data();
+      source.bytes = tensor->byte_count();
+      source.strided = tensor->is_contiguous() ? nullptr : tensor;
+    } else if (const auto* text = node.get_if<std::string>()) {
+      source.data = reinterpret_cast<const std::byte*>(text->data());
+      source.bytes = text->size();
+    } else if (const auto* bytes = node.get_if<Tree::Bytes>()) {
+      source.data = bytes->data();
+      source.bytes = bytes->size();
+    }
+    if (source.bytes == 0) return;
+    source.memory_begin = source.data;
+    source.memory_end = source.data + source.bytes;
+    if (source.strided) std::tie(source.memory_begin, source.memory_end) = memory_of(*source.strided);
+    source.bits = static_cast<std::uint8_t>(bits_of(dtype));
+    source.kind = element_kind_of(dtype);
+    plan.sources.push_back(source);
+  });
+}
+
+void cut(bool coded, StreamPlan& plan) {
+  const std::vector<SourceLeaf>& sources = plan.sources;
   std::uint64_t position = 0;
   bool chunk_open = false;
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
-    const std::uint64_t bytes = sources[i].leaf.bytes;
+    const std::uint64_t bytes = sources[i].bytes;
     const bool large = coded && bytes >= own_chunks_bytes_min;
     const bool other_kind = coded && i > 0 && sources[i].kind != sources[i - 1].kind;
     const std::uint64_t room = chunk_bytes_max - position % chunk_bytes_max;
@@ -105,20 +113,51 @@ void cut(const std::vector<Source>& sources, bool coded, StreamPlan& plan) {
 
 StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
   StreamPlan plan;
-  std::vector<Source> sources = collect(tree, plan);
-  std::stable_sort(sources.begin(), sources.end(), [](const Source& a, const Source& b) {
+  collect(tree, plan);
+  std::stable_sort(plan.sources.begin(), plan.sources.end(), [](const SourceLeaf& a, const SourceLeaf& b) {
     return a.bits != b.bits ? a.bits > b.bits : a.kind > b.kind;
   });
-  plan.sources.reserve(sources.size());
-  for (Source& source : sources) {
-    source.leaf.offset = plan.raw_bytes;
-    plan.raw_bytes += source.leaf.bytes;
-    plan.sources.push_back(source.leaf);
-    StoredLeaf& leaf = plan.leaves[source.leaf.leaf];
-    leaf.shards.push_back({0, source.leaf.offset, Shape(leaf.shape.size(), 0), leaf.shape});
+  for (SourceLeaf& source : plan.sources) {
+    source.offset = plan.raw_bytes;
+    plan.raw_bytes += source.bytes;
   }
-  cut(sources, codec.kind != Codec::Kind::none, plan);
+  cut(codec.kind != Codec::Kind::none, plan);
   return plan;
+}
+
+std::vector<StoredLeaf> describe_leaves(const Tree& tree, const StreamPlan& plan) {
+  std::vector<StoredLeaf> leaves;
+  visit_leaves(tree, [&](const Tree& node) {
+    if (const auto* tensor = node.get_if<Tensor>()) {
+      leaves.push_back({StoredAs::tensor, tensor->dtype(), tensor->shape(), {}});
+    } else if (is_stored(node)) {
+      const auto* text = node.get_if<std::string>();
+      const std::size_t bytes = text ? text->size() : node.get_if<Tree::Bytes>()->size();
+      leaves.push_back({text ? StoredAs::string : StoredAs::bytes, DType::u8, {static_cast<std::int64_t>(bytes)}, {}});
+    }
+  });
+  for (const SourceLeaf& source : plan.sources) {
+    StoredLeaf& leaf = leaves[source.leaf];
+    leaf.shards.push_back({0, source.offset, Shape(leaf.shape.size(), 0), leaf.shape});
+  }
+  return leaves;
+}
+
+std::vector<std::string> paths_of_leaves(const Tree& tree) {
+  std::vector<std::string> paths;
+  for_each_leaf(tree, [&](const std::string& path, const Tree& leaf) {
+    if (is_stored(leaf)) paths.push_back(path);
+  });
+  return paths;
+}
+
+std::string path_of_leaf(const Tree& tree, std::uint32_t leaf) {
+  std::string found;
+  std::uint32_t next = 0;
+  for_each_leaf(tree, [&](const std::string& path, const Tree& node) {
+    if (is_stored(node) && next++ == leaf) found = path;
+  });
+  return found;
 }
 
 const std::byte* StreamPlan::in_place(const PlannedChunk& chunk) const {

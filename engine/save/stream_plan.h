@@ -28,7 +28,9 @@ struct SourceLeaf {
   const Tensor* strided = nullptr;  // set if the bytes must be gathered
   std::uint64_t offset = 0;         // in the stream
   std::uint64_t bytes = 0;
-  std::uint32_t leaf = 0;                   // index in leaves and paths
+  std::uint32_t leaf = 0;  // number of the stored leaf, in tree order
+  ElementKind kind = ElementKind::other;
+  std::uint8_t bits = 0;                    // of an element
   const std::byte* memory_begin = nullptr;  // all that the leaf's elements touch lies between these
   const std::byte* memory_end = nullptr;
 };
@@ -55,11 +57,9 @@ struct StreamPlan {
   std::vector<SourceLeaf> sources;  // in stream order, without leaves of zero bytes
   std::vector<Segment> segments;
   std::vector<PlannedChunk> chunks;
-  std::vector<StoredLeaf> leaves;  // in tree order, for the manifest
-  std::vector<std::string> paths;  // of leaves
   std::uint64_t raw_bytes = 0;
+  std::uint64_t leaf_count = 0;  // of the tree, of every kind
 
-  const std::string& path_of(const PlannedChunk& chunk) const { return paths[sources[chunk.first_source].leaf]; }
   // The chunk's bytes where they are, if they lie in one piece in the caller's memory; null otherwise.
   const std::byte* in_place(const PlannedChunk& chunk) const;
   // Copies bytes of the stream, the first of them in sources[first_source], to `out`, with stores that
@@ -67,7 +67,13 @@ struct StreamPlan {
   void copy(std::uint64_t raw_offset, std::uint64_t byte_count, std::uint32_t first_source, std::byte* out) const;
 };
 
-// The tree has passed check_tree() and has no abstract tensors.
+// The tree has passed check_state(). Quick, because save() waits for it: what only the index needs comes later.
 StreamPlan plan_stream(const Tree& tree, const Codec& codec);
+
+// The stored leaves in tree order, for the manifest.
+std::vector<StoredLeaf> describe_leaves(const Tree& tree, const StreamPlan& plan);
+// Their paths, and the path of one of them; also when abstract tensors have taken the place of what is stored.
+std::vector<std::string> paths_of_leaves(const Tree& tree);
+std::string path_of_leaf(const Tree& tree, std::uint32_t leaf);
 
 }  // namespace milepost

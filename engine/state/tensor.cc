@@ -102,7 +102,7 @@ Tensor Tensor::view(void* data, DType dtype, Shape shape, Strides strides) {
   Tensor tensor = abstract(dtype, std::move(shape));
   tensor.abstract_ = false;
   tensor.data_ = static_cast<std::byte*>(data);
-  if (!strides.empty()) tensor.strides_ = std::move(strides);
+  tensor.strides_ = std::move(strides);
   return tensor;
 }
 
@@ -132,7 +132,6 @@ Result<Tensor> Tensor::allocate(DType dtype, Shape shape) {
 Tensor Tensor::abstract(DType dtype, Shape shape) {
   Tensor tensor;
   tensor.dtype_ = dtype;
-  tensor.strides_ = contiguous_strides(shape);
   tensor.shape_ = std::move(shape);
   return tensor;
 }
@@ -142,6 +141,7 @@ std::int64_t Tensor::element_count() const { return milepost::element_count(shap
 std::uint64_t Tensor::byte_count() const { return packed_bytes(dtype_, shape_).value_or(0); }
 
 bool Tensor::is_contiguous() const {
+  if (strides_.empty()) return true;
   if (strides_.size() != shape_.size()) return false;
   std::int64_t packed = 1;
   bool as_packed = true;
@@ -169,13 +169,13 @@ Result<void> Tensor::check() const {
   if (!milepost::element_count(shape_)) return fail("more than 2^62 elements");
   const std::optional<std::uint64_t> bytes = packed_bytes(dtype_, shape_);
   if (!bytes) return fail(is_byte_sized(dtype_) ? "more than 2^62 bytes" : "not a whole number of bytes");
-  if (strides_.size() != shape_.size()) {
+  if (!strides_.empty() && strides_.size() != shape_.size()) {
     return fail("strides " + milepost::to_string(strides_) + " have another number of dimensions");
   }
   if (!is_byte_sized(dtype_) && !is_contiguous()) return fail("elements of less than a byte cannot have strides");
   // How far the elements reach from data(), in bytes, must be an address difference.
   std::int64_t reach = (bits_of(dtype_) + 7) / 8;
-  for (std::size_t i = 0; i < shape_.size() && *bytes != 0; ++i) {
+  for (std::size_t i = 0; i < strides_.size() && *bytes != 0; ++i) {
     std::int64_t step = 0;
     if (strides_[i] == std::numeric_limits<std::int64_t>::min() ||
         __builtin_mul_overflow(shape_[i] - 1, strides_[i] < 0 ? -strides_[i] : strides_[i], &step) ||

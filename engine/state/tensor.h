@@ -57,7 +57,7 @@ class Tensor {
 
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
-  const Strides& strides() const { return strides_; }
+  Strides strides() const { return strides_.empty() ? contiguous_strides(shape_) : strides_; }
   // Null for abstract tensors, and possibly for tensors of zero bytes.
   std::byte* data() const { return data_; }
   template <class T> T* as() const { return reinterpret_cast<T*>(data_); }
@@ -78,7 +78,7 @@ class Tensor {
   bool abstract_ = true;
   bool read_only_ = false;
   Shape shape_ = {0};
-  Strides strides_ = {1};
+  Strides strides_;  // empty: packed, row-major
   std::byte* data_ = nullptr;
   std::shared_ptr<void> owner_;
 };

@@ -95,31 +95,48 @@ Result<void> check_key(const std::string& key) {
   return {};
 }
 
-Result<void> check_node(const Tree& node, std::string& path, int depth) {
-  if (depth > tree_depth_max) return invalid("nested more than " + std::to_string(tree_depth_max) + " deep");
-  const std::size_t path_bytes = path.size();
+// What is wrong with a tree, and at which node. Faults are rare: the path is put together on the way back.
+struct Fault {
+  Error error;
+  std::string path;
+
+  Fault below(std::string component) && {
+    path = path.empty() ? std::move(component) : std::move(component) + '/' + path;
+    return std::move(*this);
+  }
+};
+
+std::optional<Fault> fault_of(Result<void> checked) {
+  if (checked.has_value()) return std::nullopt;
+  return Fault{checked.error(), ""};
+}
+
+std::optional<Fault> find_fault(const Tree& node, bool memory_needed, int depth) {
+  if (depth > tree_depth_max) return Fault{invalid("nested more than " + std::to_string(tree_depth_max) + " deep"), ""};
   if (const auto* map = node.get_if<Tree::Map>()) {
     for (const auto& [key, child] : *map) {
-      MILEPOST_TRY(check_key(key));
-      if (depth > 0) path += '/';
-      append_escaped(path, key);
-      MILEPOST_TRY(check_node(child, path, depth + 1));
-      path.resize(path_bytes);
+      if (auto fault = fault_of(check_key(key))) return fault;
+      if (auto fault = find_fault(child, memory_needed, depth + 1)) return std::move(*fault).below(join_path("", key));
     }
   } else if (const auto* list = node.get_if<Tree::List>()) {
-    std::size_t index = 0;
-    for (const Tree& child : *list) {
-      if (depth > 0) path += '/';
-      append_index(path, index++);
-      MILEPOST_TRY(check_node(child, path, depth + 1));
-      path.resize(path_bytes);
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      auto fault = find_fault((*list)[i], memory_needed, depth + 1);
+      if (fault) return std::move(*fault).below(std::to_string(i));
     }
   } else if (const auto* tensor = node.get_if<Tensor>()) {
-    MILEPOST_TRY(tensor->check());
+    if (memory_needed && tensor->is_abstract()) return Fault{invalid("the tensor has no memory"), ""};
+    return fault_of(tensor->check());
   } else if (const auto* text = node.get_if<std::string>()) {
-    if (!is_valid_utf8(*text)) return invalid("a string that is not UTF-8; bytes can hold it");
+    if (!is_valid_utf8(*text)) return Fault{invalid("a string that is not UTF-8; bytes can hold it"), ""};
   }
-  return {};
+  return std::nullopt;
+}
+
+Result<void> check(const Tree& tree, bool memory_needed) {
+  auto fault = find_fault(tree, memory_needed, 0);
+  if (!fault) return {};
+  if (fault->path.empty()) return std::move(fault->error);
+  return std::move(fault->error).within("leaf " + fault->path);
 }
 
 }  // namespace
@@ -181,12 +198,7 @@ void for_each_leaf(Tree& tree, const std::function<void(const std::string& path,
   walk(tree, path, 0, fn);
 }
 
-Result<void> check_tree(const Tree& tree) {
-  std::string path;
-  auto checked = check_node(tree, path, 0);
-  // On an error the path is left at the node that is wrong, or that holds the wrong key.
-  if (checked.has_error() && !path.empty()) return checked.error().within("leaf " + path);
-  return checked;
-}
+Result<void> check_tree(const Tree& tree) { return check(tree, false); }
+Result<void> check_state(const Tree& tree) { return check(tree, true); }
 
 }  // namespace milepost

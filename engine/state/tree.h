@@ -79,6 +79,8 @@ void for_each_leaf(Tree& tree, const std::function<void(const std::string& path,
 // invalid_argument unless depth, keys (UTF-8, 1 to 1024 bytes) and strings (UTF-8) can be stored and
 // all tensors pass Tensor::check(); names the first leaf at fault.
 Result<void> check_tree(const Tree& tree);
+// The same, and no tensor may be abstract.
+Result<void> check_state(const Tree& tree);
 
 bool is_valid_utf8(std::string_view text);
 
