@@ -68,11 +68,7 @@ Collector::~Collector() = default;
 
 Collected Collector::collect(std::vector<Victim> victims) {
   const std::lock_guard one_at_a_time(collect_mutex_);
-  std::vector<Victim> put_off;
-  Collected collected = collect_locked(std::move(victims), put_off);
-  const std::lock_guard lock(mutex_);
-  put_off_ = std::move(put_off);
-  return collected;
+  return collect_and_remember(std::move(victims));
 }
 
 Collected Collector::retry() {
@@ -80,8 +76,12 @@ Collected Collector::retry() {
   std::vector<Victim> victims;
   {
     const std::lock_guard lock(mutex_);
-    victims.swap(put_off_);
+    victims = put_off_;
   }
+  return collect_and_remember(std::move(victims));
+}
+
+Collected Collector::collect_and_remember(std::vector<Victim> victims) {
   std::vector<Victim> put_off;
   Collected collected = collect_locked(std::move(victims), put_off);
   const std::lock_guard lock(mutex_);

@@ -83,6 +83,7 @@ class Collector {
  private:
   using Trash = std::vector<std::string>;  // directories of which no reader knows any more
 
+  Collected collect_and_remember(std::vector<Victim> victims);
   Collected collect_locked(std::vector<Victim> victims, std::vector<Victim>& put_off);
   Result<void> take_away(const Victim& victim, Trash& trash);
   Result<void> move_to_stay(const Victim& victim);
