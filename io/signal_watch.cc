@@ -58,11 +58,20 @@ struct Link {
   std::atomic<Address> previous{0};
   std::atomic<bool> takes_info{false};  // of the previous: SA_SIGINFO
   std::atomic<bool> once{false};        // SA_RESETHAND: the default comes after it
-  std::atomic<Address> asio{0};         // 0: not watched any more
+  std::atomic<Address> asio{0};         // 0: nobody hears of it any more
   std::atomic<pid_t> process{0};
 };
 std::array<std::array<Link, signal_end>, links_max> links;
 static_assert(std::atomic<Address>::is_always_lock_free && std::atomic<pid_t>::is_always_lock_free);
+
+void die_by_default(int signal) {
+  std::signal(signal, SIG_DFL);
+  raise(signal);
+  sigset_t it;
+  sigemptyset(&it);
+  sigaddset(&it, signal);
+  pthread_sigmask(SIG_UNBLOCK, &it, nullptr);  // blocked while its handler runs, and perhaps after it
+}
 
 void handle(Link& link, int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
@@ -76,8 +85,7 @@ void handle(Link& link, int signal, siginfo_t* info, void* context) {
       reinterpret_cast<PlainHandler>(previous)(signal);
     }
   } else if (previous == address_of(SIG_DFL) && asio == 0) {
-    std::signal(signal, SIG_DFL);
-    raise(signal);  // strikes when this handler returns
+    die_by_default(signal);
   }
   errno = saved_errno;
 }
@@ -166,7 +174,6 @@ void uninstall(int signal, asio::signal_set& set) {
   const Action top = current_action(signal);
   const bool covered = !installation.is_in_front(top);
   Link& link = links[installation.link][static_cast<std::size_t>(signal)];
-  link.asio = 0;
   const bool is_spent = link.once && !is_function(link.previous);
   if (covered) ++installation.link;
   set.remove(signal, ignored);
@@ -178,6 +185,7 @@ void uninstall(int signal, asio::signal_set& set) {
   } else if (!installation.asio_was_there() && !is_spent) {
     sigaction(signal, &installation.application, nullptr);
   }
+  if (!other_sets) link.asio = 0;
 }
 
 bool is_fault(int signal) {
@@ -191,9 +199,9 @@ bool is_fault(int signal) {
 
 struct SignalWatch::State {
   ~State() {
-    for (const int signal : signals) uninstall(signal, set);
     context.stop();
     if (thread.joinable()) thread.join();
+    for (const int signal : signals) uninstall(signal, set);
   }
 
   void wait() {

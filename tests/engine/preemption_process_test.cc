@@ -25,7 +25,7 @@ namespace {
 using namespace std::chrono_literals;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int random_times = 10;
+constexpr int random_times = 5;
 constexpr int stride = 5;
 #else
 constexpr int random_times = 120;
