@@ -1,7 +1,6 @@
 #include "tools/milepost/checkpoint_directory.h"
 
 #include "milepost/engine/catalog.h"
-#include "milepost/engine/collector.h"
 #include "milepost/engine/format/names.h"
 #include "milepost/io/posix_store.h"
 #include "milepost/io/try.h"
@@ -115,8 +114,11 @@ Result<StepReader> CheckpointDirectory::open_step(std::int64_t step) {
   return StepReader::open(context, naming_.name(step));
 }
 
-Result<void> CheckpointDirectory::remove_step(std::int64_t step) {
-  return Collector(*store_).remove({step, naming_.name(step)});
+Collected CheckpointDirectory::remove_steps(const std::vector<std::int64_t>& steps) {
+  std::vector<Victim> victims;
+  victims.reserve(steps.size());
+  for (const std::int64_t step : steps) victims.push_back({step, naming_.name(step)});
+  return Collector(*store_).collect(std::move(victims));
 }
 
 }  // namespace milepost::tool

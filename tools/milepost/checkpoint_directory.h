@@ -1,6 +1,7 @@
 // A directory of checkpoints, with what reading its steps needs.
 #pragma once
 
+#include "milepost/engine/collector.h"
 #include "milepost/engine/format/step_naming.h"
 #include "milepost/engine/restore/restore.h"
 
@@ -29,8 +30,8 @@ class CheckpointDirectory {
 
   Result<StepRecord> read_record(std::int64_t step);
   Result<StepReader> open_step(std::int64_t step);
-  // Where it was opened to be changed. unavailable: somebody has the step open, and it was not touched; not_found.
-  Result<void> remove_step(std::int64_t step);
+  // Where it was opened to be changed. Steps that somebody has open are not touched.
+  Collected remove_steps(const std::vector<std::int64_t>& steps);
 
  private:
   CheckpointDirectory() = default;

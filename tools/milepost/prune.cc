@@ -7,18 +7,10 @@
 
 #include <array>
 #include <cstdio>
-#include <map>
 #include <set>
 
 namespace milepost::tool {
 namespace {
-
-// What came of the steps that were to be removed.
-struct Outcome {
-  std::set<std::int64_t> removed;
-  std::map<std::int64_t, Error> failed;
-  std::uint64_t freed_bytes = 0;
-};
 
 bool confirms(const KeepPlan::Sum& victims) {
   const std::string what = counted(victims.steps, "step", "steps") + ", " + human_bytes(victims.bytes);
@@ -45,49 +37,51 @@ Result<KeepPlan> plan_again(CheckpointDirectory& directory, const CommonOptions&
   return plan;
 }
 
-Outcome carry_out(CheckpointDirectory& directory, const KeepPlan& plan) {
-  Outcome outcome;
+Collected carry_out(CheckpointDirectory& directory, const KeepPlan& plan) {
+  std::vector<std::int64_t> victims;
   for (const PlannedStep& step : plan.steps) {
-    if (step.keep) continue;
-    const auto removed = directory.remove_step(step.step);
-    if (removed.has_value()) {
-      outcome.removed.insert(step.step);
-      outcome.freed_bytes += step.stored_bytes;
-    } else if (removed.error().code() != ErrorCode::not_found) {  // somebody else was faster
-      outcome.failed.emplace(step.step, removed.error());
-    }
+    if (!step.keep) victims.push_back(step.step);
   }
-  return outcome;
+  return directory.remove_steps(victims);
 }
 
-void print_outcome(const Outcome& outcome) {
-  for (const auto& [step, error] : outcome.failed) {
-    const std::string why = error.code() == ErrorCode::unavailable
-                                ? "somebody has it open; it was not touched"
-                                : "could not be removed: " + printable(error.to_string());
+std::uint64_t freed_bytes(const KeepPlan& plan, const std::set<std::int64_t>& removed) {
+  std::uint64_t bytes = 0;
+  for (const PlannedStep& step : plan.steps) bytes += removed.contains(step.step) ? step.stored_bytes : 0;
+  return bytes;
+}
+
+void print_outcome(const KeepPlan& plan, const Collected& collected) {
+  for (const std::int64_t step : collected.in_use) {
     std::printf("%s  %s\n", coloured(Colour::bold, "step " + std::to_string(step)).c_str(),
-                coloured(Colour::yellow, why).c_str());
+                coloured(Colour::yellow, "somebody has it open; it was not touched").c_str());
   }
-  const std::string summary =
-      "removed " + counted(outcome.removed.size(), "step", "steps") + ", freed " + human_bytes(outcome.freed_bytes);
-  std::printf("%s\n", coloured(outcome.failed.empty() ? Colour::green : Colour::yellow, summary).c_str());
+  if (collected.error) {
+    std::printf("%s\n", coloured(Colour::red, printable(collected.error->to_string())).c_str());
+  }
+  const bool all = collected.in_use.empty() && !collected.error;
+  const std::string summary = "removed " + counted(collected.removed.size(), "step", "steps") + ", freed " +
+                              human_bytes(freed_bytes(plan, {collected.removed.begin(), collected.removed.end()}));
+  std::printf("%s\n", coloured(all ? Colour::green : Colour::yellow, summary).c_str());
 }
 
-void print_outcome_json(const std::string& path, const KeepPlan& plan, const Outcome& outcome) {
+void print_outcome_json(const std::string& path, const KeepPlan& plan, const Collected& collected) {
+  const std::set<std::int64_t> removed(collected.removed.begin(), collected.removed.end());
+  const std::set<std::int64_t> in_use(collected.in_use.begin(), collected.in_use.end());
   Json steps = Json::array();
   for (const PlannedStep& step : plan.steps) {
     Json entry = json_of(step);
-    entry["removed"] = outcome.removed.contains(step.step);
-    if (const auto failed = outcome.failed.find(step.step); failed != outcome.failed.end()) {
-      entry["error"] = json_error(failed->second);
-    }
+    entry["removed"] = removed.contains(step.step);
+    if (!step.keep) entry["in_use"] = in_use.contains(step.step);
     steps.push_back(std::move(entry));
   }
-  print_json({{"directory", path},
-              {"removed", outcome.removed.size()},
-              {"failed", outcome.failed.size()},
-              {"freed_bytes", outcome.freed_bytes},
-              {"steps", std::move(steps)}});
+  Json document = {{"directory", path},
+                   {"removed", removed.size()},
+                   {"in_use", in_use.size()},
+                   {"freed_bytes", freed_bytes(plan, removed)},
+                   {"steps", std::move(steps)}};
+  if (collected.error) document["error"] = json_error(*collected.error);
+  print_json(document);
 }
 
 }  // namespace
@@ -114,13 +108,13 @@ Result<int> run_prune(const CommonOptions& common, const KeepOptions& options, b
     }
     MILEPOST_ASSIGN(plan, plan_again(directory, common, options, std::move(plan)));
   }
-  const Outcome outcome = carry_out(directory, plan);
+  const Collected collected = carry_out(directory, plan);
   if (common.json) {
-    print_outcome_json(directory.path(), plan, outcome);
+    print_outcome_json(directory.path(), plan, collected);
   } else if (victims.steps > 0) {
-    print_outcome(outcome);
+    print_outcome(plan, collected);
   }
-  return outcome.failed.empty() ? status : status_damaged;
+  return collected.in_use.empty() && !collected.error ? status : status_damaged;
 }
 
 }  // namespace milepost::tool
