@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
+#include <vector>
 
 namespace milepost::testing {
 namespace {
@@ -154,7 +156,8 @@ TEST(Files, WhatCannotBeWrittenLeavesNothing) {
 TEST(Files, HostileNamesAreRefused) {
   const TempDir directory;
   const std::string out = directory.string() + "/out";
-  for (const std::string name : {"..", ".", "../x", "/etc/x", "a/b", std::string(256, 'n').c_str()}) {
+  const std::vector<std::string> names = {"..", ".", "../x", "/etc/x", "a/b", std::string(256, 'n')};
+  for (const std::string& name : names) {
     for (const bool deep : {false, true}) {
       Tree content = Tree::map({{name, file("evil")}});
       if (deep) content = Tree::map({{"sub", content}});
