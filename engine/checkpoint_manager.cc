@@ -85,8 +85,8 @@ class CheckpointManager::Impl {
   SaveContext save_context() { return {store_.get(), &workers_, &staging_, &coding_, &encoders_}; }
   RestoreContext restore_context() { return {store_.get(), &workers_, &staging_}; }
 
-  // already_exists if the step is known; if `look` is on, also if anything else has its name on disk, which
-  // costs as much as all else that a lazy save does in the call. The commit never replaces anything anyway.
+  // already_exists if the step's name is taken on disk. Unless `look` is on, only steps that are known are looked
+  // for: that costs as much as all else that a lazy save does in the call, and the commit replaces nothing anyway.
   Result<void> check_free(std::int64_t step, bool look);
   void run(const std::shared_ptr<SaveJob>& job);  // in the control thread
   Result<void> remove_old_steps(std::int64_t newest);
@@ -192,19 +192,18 @@ Result<bool> CheckpointManager::Impl::save(std::int64_t step, Items items, SaveO
 }
 
 Result<void> CheckpointManager::Impl::check_free(std::int64_t step, bool look) {
-  bool taken;
   {
     const std::lock_guard lock(mutex_);
-    taken = std::binary_search(steps_.begin(), steps_.end(), step);
+    // A step that is known may be gone since.
+    if (!look && !std::binary_search(steps_.begin(), steps_.end(), step)) return {};
   }
-  if (!taken && look) {
-    const auto info = store_->stat(directory_of(step));
-    if (info.has_error() && info.error().code() != ErrorCode::not_found) return info.error();
-    taken = info.has_value();
+  const std::string name = directory_of(step);
+  const auto info = store_->stat(name);
+  if (info.has_value()) {
+    return Error(ErrorCode::already_exists, store_->description() + "/" + name + ": File exists; it was not touched",
+                 EEXIST);
   }
-  if (!taken) return {};
-  return Error(ErrorCode::already_exists,
-               store_->description() + "/" + directory_of(step) + ": File exists; it was not touched", EEXIST);
+  return info.error().code() == ErrorCode::not_found ? Result<void>{} : info.error();
 }
 
 void CheckpointManager::Impl::run(const std::shared_ptr<SaveJob>& job) {

@@ -112,6 +112,23 @@ TEST(Manager, AForeignDirectoryInTheWay) {
   EXPECT_THAT(manager.all_steps(true).value(), IsEmpty());
 }
 
+// A lazy save looks only for steps that it knows, so that the call is quick.
+TEST(Manager, ALazySaveOfATakenStep) {
+  auto store = std::make_shared<SimulatedStore>();
+  auto manager = open_manager(small_options(store));
+  const SaveOptions lazy = {.force = true, .mode = SnapshotMode::lazy};
+  save(manager, 4, lazy);
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_EQ(manager.save(4, state(9), lazy).error().code(), ErrorCode::already_exists) << "it is known";
+  ASSERT_TRUE(store->make_directory("5").has_value());
+  save(manager, 5, lazy);
+  EXPECT_EQ(manager.wait_until_finished().error().code(), ErrorCode::already_exists);
+  ASSERT_TRUE(remove_tree(*store, "4").has_value());
+  save(manager, 4, lazy);
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_HOLDS(manager, 4, tree_of(4));
+}
+
 // Also when it appears while the save is under way.
 TEST(Manager, AForeignDirectoryThatComesInBetween) {
   auto store = std::make_shared<SimulatedStore>();

@@ -1,6 +1,7 @@
 #include "milepost/io/worker_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <future>
@@ -16,6 +17,13 @@ TEST(WorkerPool, RunsEverythingBeforeItJoins) {
     for (int i = 0; i < 1000; ++i) pool.post([&] { ++count; });
   }
   EXPECT_EQ(count, 1000);
+}
+
+TEST(WorkerPool, WakingPreemptsNobody) {
+  WorkerPool pool(2, 0);
+  std::promise<int> policy;
+  pool.post([&] { policy.set_value(::sched_getscheduler(0)); });
+  EXPECT_EQ(policy.get_future().get(), SCHED_BATCH);
 }
 
 TEST(WorkerPool, ParallelForRunsEachIndexOnceAndTheCallerHelps) {
