@@ -12,19 +12,22 @@
 //   committed   readers see the step, and old steps have been removed
 #pragma once
 
-#include "milepost/engine/catalog.h"
 #include "milepost/engine/checkpoint_manager_options.h"
 #include "milepost/engine/items.h"
+#include "milepost/engine/metadata.h"
 #include "milepost/engine/progress.h"
 #include "milepost/engine/restore/restore.h"
 #include "milepost/engine/save/save_options.h"
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace milepost {
@@ -44,8 +47,16 @@ class CheckpointManager {
   // Waits for the save in flight first, and returns its error if nobody has seen it yet (then this
   // step is not saved; call again). invalid_argument names the item and leaf; already_exists, which in modes
   // lazy and borrow is the save's error, not the call's, if somebody else made the step since it was last listed.
+  // deadline_exceeded, if the save before takes longer than the options' timeout.
   // Trees are copied (structure only); the tensors' memory must live until the save is captured.
+  // After a preemption notice the save is made to fit into the grace period: see SaveReport::grace.
   Result<bool> save(std::int64_t step, Items items, SaveOptions options = {});
+  // The same for a single item without a name, which is called default_item_name. One manager takes either items with
+  // names or one without: invalid_argument.
+  template <std::same_as<Tree> Item>  // nothing in braces: that means items
+  Result<bool> save(std::int64_t step, Item item, SaveOptions options = {}) {
+    return save_unnamed(step, std::move(item), std::move(options));
+  }
 
   // Returns when no part of the state is needed any more by the save in flight, and helps to get
   // there. Legal in every mode, at any time; instant when there is nothing to wait for.
@@ -56,14 +67,17 @@ class CheckpointManager {
   // Waits for an event of the save in flight; true: it happened (or nothing is in flight); false:
   // not within the timeout. The save's error, if it failed.
   Result<bool> wait_until(SaveEvent event, std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
-  // Until the save in flight is committed and old steps are gone. Every waiter gets its error.
-  Result<void> wait_until_finished();
-  // The error of the last save, without waiting.
+  // Until the save in flight is committed and old steps are gone. Every waiter gets its error. deadline_exceeded, with
+  // how far it has come: not within the timeout; none: the options' timeout. The save goes on.
+  Result<void> wait_until_finished(std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+  // The error of the last save, or of anything else in the background, without waiting.
   Result<void> check_for_errors();
   bool is_saving_in_progress() const;
   Progress save_progress() const;
   // Of the last save that finished; none before.
   std::optional<SaveReport> last_save() const;
+
+  SaveCounters counters() const;
 
   // Maps and touches the staging memory that saving these trees takes, so that the first save stalls
   // no longer than later ones.
@@ -73,7 +87,31 @@ class CheckpointManager {
   Result<std::vector<std::int64_t>> all_steps(bool read = false);
   // None if there is none.
   std::optional<std::int64_t> latest_step() const;
-  bool should_save(std::int64_t step) const;
+  // By best_fn and best_mode, of the committed steps; ties go to the later one, NaN ranks last. None if no step has
+  // metrics. Without best_fn the latest.
+  Result<std::optional<std::int64_t>> best_step();
+  // Lists the directory again, which another process may have changed.
+  Result<void> reload();
+
+  // Whether save(step) would save it. If a function or policy of the options throws: true, and save() tells.
+  bool should_save(std::int64_t step);
+  // The same with the reason; of the tuning policies, with the interval that they chose.
+  Result<SaveDecision> save_decision(std::int64_t step);
+  // Whether the job is to stop at this step: from the first step on that was asked about after the notice came.
+  // False without options.preemption.
+  bool reached_preemption(std::int64_t step);
+
+  // What would be kept and removed now, and why, for each committed step, ascending.
+  Result<std::vector<PreservationDecision>> preservation_plan();
+  // Waits for a save of that step in flight. not_found; unavailable while somebody has it open.
+  Result<void> delete_step(std::int64_t step);
+
+  // Without reading tensor data. not_found, corruption.
+  Result<StepMetadata> metadata(std::int64_t step);
+  Result<RootMetadata> metadata();
+  Result<std::map<std::string, ItemMetadata, std::less<>>> item_metadata(std::int64_t step);
+  // None if it was saved without.
+  Result<std::optional<Metrics>> metrics(std::int64_t step);
 
   // None: the latest step. not_found, naming step or item; corruption, naming file, offset and leaf.
   // Waits for a save of that step in flight.
@@ -83,12 +121,13 @@ class CheckpointManager {
   // For reading parts: manifests, single leaves, verification.
   Result<StepReader> open_step(std::int64_t step);
 
-  // Waits for the save in flight, and returns its error; saving is over then, reading goes on.
+  // Waits for the save in flight and for removals, and returns their errors; saving is over then, reading goes on.
   Result<void> close();
 
  private:
   class Impl;
   explicit CheckpointManager(std::unique_ptr<Impl> impl);
+  Result<bool> save_unnamed(std::int64_t step, Tree item, SaveOptions options);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,6 +1,5 @@
 #include "milepost/engine/checkpoint_manager_options.h"
 
-#include "milepost/engine/format/step_naming.h"
 #include "milepost/io/try.h"
 
 namespace milepost {
@@ -10,6 +9,25 @@ static Error invalid(std::string what) { return Error(ErrorCode::invalid_argumen
 Result<void> check_codec(const Codec& codec) {
   if (codec.kind == Codec::Kind::zstd && (codec.level < 1 || codec.level > 19)) {
     return invalid("codec zstd: the level " + std::to_string(codec.level) + " is not between 1 and 19");
+  }
+  return {};
+}
+
+static Result<void> check_preservation(const CheckpointManagerOptions& options) {
+  if (options.keep_period && *options.keep_period < 1) {
+    return invalid("keep_period is " + std::to_string(*options.keep_period) + ": it must be at least 1");
+  }
+  if (options.keep_time_interval && *options.keep_time_interval <= std::chrono::nanoseconds::zero()) {
+    return invalid("keep_time_interval must be longer than nothing");
+  }
+  if (options.keep_latest && *options.keep_latest < 0) {
+    return invalid("keep_latest is " + std::to_string(*options.keep_latest) + ": it must not be negative");
+  }
+  if (options.best_mode != BestMode::max && options.best_mode != BestMode::min) {
+    return invalid("best_mode is neither max nor min");
+  }
+  if (options.preservation_policy && (options.max_to_keep || options.keep_time_interval || options.keep_period)) {
+    return invalid("preservation_policy excludes max_to_keep, keep_time_interval and keep_period");
   }
   return {};
 }
@@ -28,7 +46,23 @@ Result<void> check_options(const CheckpointManagerOptions& options) {
   if (options.worker_threads < 0) return invalid("worker_threads is negative");
   if (options.worker_nice < 0 || options.worker_nice > 19) return invalid("worker_nice is not between 0 and 19");
   MILEPOST_TRY(check_codec(options.codec));
-  return StepNaming(options.step_prefix).check();
+  MILEPOST_TRY(check_preservation(options));
+  if (options.timeout <= std::chrono::nanoseconds::zero()) return invalid("timeout must be longer than nothing");
+  if (options.step_name_format && (!options.step_prefix.empty() || options.step_format_fixed_length != 0)) {
+    return invalid("step_name_format excludes step_prefix and step_format_fixed_length");
+  }
+  const StepNaming naming = naming_of(options);
+  MILEPOST_TRY(naming.check());
+  return check_collector_options(collector_options_of(options), naming);
+}
+
+StepNaming naming_of(const CheckpointManagerOptions& options) {
+  if (options.step_name_format) return StepNaming(*options.step_name_format);
+  return StepNaming(options.step_prefix, options.step_format_fixed_length);
+}
+
+CollectorOptions collector_options_of(const CheckpointManagerOptions& options) {
+  return {options.todelete_subdir, options.enable_background_delete, options.deletion_threads};
 }
 
 }  // namespace milepost

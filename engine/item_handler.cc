@@ -44,9 +44,7 @@ Result<JsonText> ItemHandler<JsonText>::from_tree(Tree tree) {
   return JsonText{std::move(text)};
 }
 
-Result<Tree::Bytes> ItemHandler<Tree::Bytes>::from_tree(Tree tree) {
-  return take<Tree::Bytes>(tree, "bytes");
-}
+Result<Tree::Bytes> ItemHandler<Tree::Bytes>::from_tree(Tree tree) { return take<Tree::Bytes>(tree, "bytes"); }
 
 Result<Tensor> ItemHandler<Tensor>::from_tree(Tree tree) { return take<Tensor>(tree, "a tensor"); }
 

@@ -4,9 +4,13 @@
 #include "milepost/engine/state/tree.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace milepost {
+
+// What the only item of a step is called that was saved without a name.
+inline constexpr std::string_view default_item_name = "default";
 
 struct Item {
   std::string name;

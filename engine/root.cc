@@ -12,19 +12,24 @@
 
 namespace milepost {
 
-Result<void> ensure_root_record(Store& store, bool read_only) {
+Result<RootRecord> read_root_record(Store& store) {
   const std::string name(root_record_name);
-  const auto bytes = read_file(store, name, step_record_bytes_max);
-  if (bytes.has_value()) {
-    const auto record = decode_root_record({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
-    if (record.has_value()) return {};
-    if (read_only && record.error().code() == ErrorCode::corruption) return {};  // steps stand for themselves
-    Error error = record.error().within(store.description() + "/" + name);
-    if (error.code() != ErrorCode::corruption) return error;
+  MILEPOST_ASSIGN(const auto bytes, read_file(store, name, step_record_bytes_max));
+  auto record = decode_root_record({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (record.has_error()) return record.error().within(store.description() + "/" + name);
+  return record;
+}
+
+Result<void> ensure_root_record(Store& store, bool read_only, const std::string& custom_metadata_json) {
+  const std::string name(root_record_name);
+  const auto found = read_root_record(store);
+  if (found.has_value()) return {};
+  if (found.error().code() == ErrorCode::corruption) {
+    if (read_only) return {};  // steps stand for themselves
     return Error(ErrorCode::corruption,
-                 error.to_string() + " (no step depends on it: remove it, and it is written anew)");
+                 found.error().to_string() + " (no step depends on it: remove it, and it is written anew)");
   }
-  if (bytes.error().code() != ErrorCode::not_found) return bytes.error();
+  if (found.error().code() != ErrorCode::not_found) return found.error();
   if (read_only) return {};
   // Written in an attempt of its own, which is swept should this process die.
   MILEPOST_ASSIGN(Attempt attempt, Attempt::begin(store, 0));
@@ -32,6 +37,7 @@ Result<void> ensure_root_record(Store& store, bool read_only) {
   record.uuid = attempt.uuid();
   record.created_unix_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  record.custom_metadata_json = custom_metadata_json;
   const std::string text = encode_root_record(record);
   const auto publish = [&]() -> Result<void> {
     const std::string path = attempt.path(name, "");

@@ -135,6 +135,18 @@ Result<void> read_handlers(JsonValue object, std::vector<ItemRecord>& items) {
   return {};
 }
 
+Result<SaveFigures> read_save(JsonValue value) {
+  MILEPOST_ASSIGN(JsonFields fields, JsonFields::of(value, "save"));
+  SaveFigures save;
+  MILEPOST_ASSIGN(save.mode, fields.string("mode", name_bytes_max));
+  MILEPOST_ASSIGN(save.codec, fields.string("codec", name_bytes_max));
+  MILEPOST_ASSIGN(save.waited_ns, fields.i64("waited_ns", 0));
+  MILEPOST_ASSIGN(save.captured_ns, fields.i64("captured_ns", 0));
+  MILEPOST_ASSIGN(save.written_ns, fields.i64("written_ns", 0));
+  MILEPOST_TRY(fields.finish());
+  return save;
+}
+
 Result<StepRecord> read_step_record(JsonValue root) {
   MILEPOST_ASSIGN(JsonFields fields, JsonFields::of(root, ""));
   MILEPOST_ASSIGN(const bool newer, read_format_version(fields));
@@ -152,6 +164,9 @@ Result<StepRecord> read_step_record(JsonValue root) {
   if (const auto handlers = fields.optional("handlers")) {
     if (!handlers->is(JsonKind::object)) return corrupt("handlers: expected an object, found " + handlers->describe());
     MILEPOST_TRY(read_handlers(*handlers, record.items));
+  }
+  if (const auto save = fields.optional("save")) {
+    MILEPOST_ASSIGN(record.save, read_save(*save));
   }
   MILEPOST_ASSIGN(const JsonValue custom, fields.any("custom_metadata"));
   MILEPOST_ASSIGN(record.custom_metadata_json, read_custom_metadata(custom));
@@ -214,6 +229,20 @@ void append_handlers(std::string& out, const std::vector<ItemRecord>& items) {
   out += '}';
 }
 
+void append_save(std::string& out, const SaveFigures& save) {
+  out += ",\n\"save\":{\"mode\":";
+  append_json_string(out, save.mode);
+  out += ",\"codec\":";
+  append_json_string(out, save.codec);
+  out += ",\"waited_ns\":";
+  append_json_integer(out, save.waited_ns);
+  out += ",\"captured_ns\":";
+  append_json_integer(out, save.captured_ns);
+  out += ",\"written_ns\":";
+  append_json_integer(out, save.written_ns);
+  out += '}';
+}
+
 }  // namespace
 
 Result<std::string> compact_custom_metadata(std::string_view json) {
@@ -244,7 +273,7 @@ std::string encode_step_record(const StepRecord& record) {
   const bool has_handlers = std::any_of(record.items.begin(), record.items.end(),
                                         [](const ItemRecord& item) { return !item.handler.empty(); });
   std::string out = "\"format\":";
-  append_format_version(out, has_handlers ? 1 : 0);
+  append_format_version(out, has_handlers || record.save ? 1 : 0);
   out += ",\n\"step\":";
   append_json_integer(out, record.step);
   out += ",\n\"attempt\":";
@@ -268,6 +297,7 @@ std::string encode_step_record(const StepRecord& record) {
   }
   out += ']';
   if (has_handlers) append_handlers(out, record.items);
+  if (record.save) append_save(out, *record.save);
   out += ",\n\"custom_metadata\":";
   out += record.custom_metadata_json;
   out += "}\n";

@@ -6,6 +6,7 @@
 #include "milepost/policy/metrics.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,17 @@ struct ItemRecord {
   bool operator==(const ItemRecord&) const = default;
 };
 
+// How the save went until the record was written, for those who watch it. Times are in nanoseconds from the call of
+// save(), and not negative.
+struct SaveFigures {
+  std::string mode;              // of the snapshot
+  std::string codec;             // that was asked for
+  std::int64_t waited_ns = 0;    // for the save before
+  std::int64_t captured_ns = 0;  // the state was frozen
+  std::int64_t written_ns = 0;   // all data was written, and not yet fsynced
+  bool operator==(const SaveFigures&) const = default;
+};
+
 struct StepRecord {
   std::int64_t step = 0;
   std::string attempt;  // uuid
@@ -32,6 +44,7 @@ struct StepRecord {
   Metrics metrics;
   std::string custom_metadata_json = "null";  // passed compact_custom_metadata
   std::vector<ItemRecord> items;              // by name, ascending
+  std::optional<SaveFigures> save = std::nullopt;
   bool operator==(const StepRecord&) const = default;
 };
 

@@ -407,6 +407,7 @@ Result<SaveReport> SaveJob::run() {
     const TraceSlice slice("wait for writes");
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return finished_ == chunk_count_; });
+    written_s_ = seconds_since_call();
   }
   auto report = dropped() ? Result<SaveReport>(Error()) : commit(*begun);
   if (dropped()) {
@@ -516,6 +517,13 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
   return write_file(*context_.store, attempt.path(item.record.name, manifest_name), std::as_bytes(std::span(text)));
 }
 
+SaveFigures SaveJob::figures() const {
+  const auto ns = [](double seconds) { return static_cast<std::int64_t>(seconds * 1e9); };
+  const std::lock_guard lock(mutex_);
+  return {std::string(to_string(request_.mode)), request_.codec.to_string(), ns(request_.waited_s), ns(captured_s_),
+          ns(written_s_)};
+}
+
 Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   const TraceSlice slice("commit");
   phase_ = Phase::committing;
@@ -542,6 +550,7 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   record.commit_unix_ns = unix_ns();
   record.metrics = request_.metrics;
   record.custom_metadata_json = request_.custom_metadata_json;
+  record.save = figures();
   MILEPOST_TRY(attempt.write_record(record));
   report.durable_s = seconds_since_call();
   {
@@ -553,6 +562,7 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   MILEPOST_TRY(attempt.publish(request_.final_name, request_.overwrite));
   report.step = request_.step;
   report.mode = request_.mode;
+  report.commit_unix_ns = record.commit_unix_ns;
   report.raw_bytes = raw_bytes_;
   report.committed_s = seconds_since_call();
   return report;

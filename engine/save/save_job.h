@@ -63,6 +63,7 @@ struct SaveRequest {
   Metrics metrics;
   std::string custom_metadata_json;
   ProgressFn on_progress;
+  double waited_s = 0;     // before, for the save in flight
   bool overwrite = false;  // a step that is there; see Attempt::publish
 };
 
@@ -156,6 +157,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   Result<void> open_files(Attempt& attempt);
   void release_files();
   Result<void> write_index(Attempt& attempt, ItemState& item);
+  SaveFigures figures() const;
   Result<SaveReport> commit(Attempt& attempt);
 
   double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
@@ -200,6 +202,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   bool ended_ = false;
   std::optional<Error> error_;
   double captured_s_ = 0;
+  double written_s_ = 0;
 };
 
 }  // namespace milepost

@@ -3,6 +3,7 @@
 
 #include "milepost/engine/format/step_record.h"
 #include "milepost/io/codec/codec.h"
+#include "milepost/policy/grace_budget.h"
 
 #include <cstdint>
 #include <optional>
@@ -23,8 +24,11 @@ enum class SaveEvent : std::uint8_t { captured, durable, committed };
 
 struct SaveOptions {
   Metrics metrics = {};
-  // Saves even if should_save(step) is false. An existing step is never overwritten: already_exists.
+  // Saves even if should_save(step) is false. A step that exists is not touched: already_exists.
   bool force = false;
+  // Saves in any case, in place of that step if it exists: at once when this one is committed, or not at all.
+  // unavailable while a reader has the old one open.
+  bool overwrite = false;
   std::string custom_metadata_json = "null";        // any JSON text
   std::optional<SnapshotMode> mode = std::nullopt;  // instead of the manager's
   std::optional<Codec> codec = std::nullopt;        // instead of the manager's
@@ -41,6 +45,8 @@ struct SaveReport {
   double captured_s = 0;
   double durable_s = 0;
   double committed_s = 0;
+  std::int64_t commit_unix_ns = 0;                    // nanoseconds since 1970, as in the step's record
+  std::optional<GraceDecision> grace = std::nullopt;  // of a save after a preemption notice: what was done, and why
 };
 
 }  // namespace milepost

@@ -5,7 +5,6 @@
 
 #include "milepost/io/try.h"
 #include "milepost/milepost.h"
-#include "milepost/policy/preemption_agreement.h"
 
 #include <chrono>
 #include <optional>
@@ -58,11 +57,15 @@ void take_scalars(const Tree& tree, gpt::Progress& progress) {
   progress.random.counter = *tree.find("random/counter")->get_if<std::uint64_t>();
 }
 
-milepost::Result<milepost::CheckpointManager> open_manager(const TrainOptions& options) {
+milepost::Result<milepost::CheckpointManager> open_manager(const TrainOptions& options,
+                                                           std::shared_ptr<milepost::PreemptionWatcher> watcher) {
   MILEPOST_ASSIGN(const auto codec, milepost::Codec::parse(options.codec));
   const auto mode = options.mode == "lazy" ? milepost::SnapshotMode::lazy : milepost::SnapshotMode::copy;
-  return milepost::CheckpointManager::open(
-      options.checkpoints, {.save_interval_steps = options.save_every, .max_to_keep = 3, .mode = mode, .codec = codec});
+  return milepost::CheckpointManager::open(options.checkpoints, {.save_interval_steps = options.save_every,
+                                                                 .max_to_keep = 3,
+                                                                 .mode = mode,
+                                                                 .codec = codec,
+                                                                 .preemption = std::move(watcher)});
 }
 
 // Tells of the last save once it is committed.
@@ -82,9 +85,11 @@ milepost::Result<void> train(const TrainOptions& options) {
   config.threads = options.threads;
   gpt::Trainer trainer(text, config);
 
+  // SIGTERM means: save, and leave.
+  MILEPOST_ASSIGN(const auto watcher, milepost::PreemptionWatcher::start());
   std::optional<milepost::CheckpointManager> manager;
   if (!options.checkpoints.empty()) {
-    MILEPOST_ASSIGN(manager, open_manager(options));
+    MILEPOST_ASSIGN(manager, open_manager(options, watcher));
     Tree tree = tree_of(trainer);
     const Stopwatch restore;
     MILEPOST_ASSIGN(const auto restored, manager->restore_latest(tree));
@@ -99,9 +104,6 @@ milepost::Result<void> train(const TrainOptions& options) {
     trainer.before_update([&] { manager->fence(); });
   }
 
-  // SIGTERM means: save, and leave.
-  MILEPOST_ASSIGN(const auto watcher, milepost::PreemptionWatcher::start());
-  milepost::PreemptionAgreement agreement;
   bool stopping = false;
   Clock::time_point last_save_called;
   std::int64_t logged_save = -1;
@@ -113,10 +115,10 @@ milepost::Result<void> train(const TrainOptions& options) {
     event.step = trainer.progress().step;
     if (manager) {
       log_last_save(*manager, logged_save);
-      stopping = agreement.reached(event.step, watcher->signalled());
       last_save_called = Clock::now();
-      MILEPOST_ASSIGN(const bool saving, manager->save(event.step, {{"state", tree_of(trainer)}},
-                                                       {.metrics = {{"loss", event.loss}}, .force = stopping}));
+      MILEPOST_ASSIGN(const bool saving,
+                      manager->save(event.step, {{"state", tree_of(trainer)}}, {.metrics = {{"loss", event.loss}}}));
+      stopping = manager->reached_preemption(event.step);
       event.stall_ms = ms_between(last_save_called, Clock::now());
       if (saving) log_save_begun(event.step);
     }

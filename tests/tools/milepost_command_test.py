@@ -106,7 +106,7 @@ class Checkpoints(unittest.TestCase):
 class Ls(Checkpoints):
     def test_lists_steps(self):
         lines = self.text("ls", self.root).splitlines()
-        self.assertEqual(lines[0].split(), "STEP AGE ITEMS LEAVES STATE STORED RATIO COMMIT METRICS".split())
+        self.assertEqual(lines[0].split(), "STEP AGE ITEMS STATE STORED RATIO FROZEN COMMIT METRICS".split())
         self.assertEqual([line.split()[0] for line in lines[1:4]], ["10", "20", "30"])
         self.assertIn("model, optimizer", lines[1])
         self.assertTrue(lines[1].endswith("accuracy=0.5  loss=3.25"), lines[1])

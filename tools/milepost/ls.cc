@@ -35,22 +35,31 @@ Json json_of(std::int64_t step, const StepRecord& record, std::int64_t now) {
   Json items = Json::array();
   for (const ItemRecord& item : record.items) {
     items.push_back({{"name", item.name},
+                     {"handler", item.handler},
                      {"leaves", item.leaf_count},
                      {"raw_bytes", item.raw_bytes},
                      {"stored_bytes", item.stored_bytes + item.manifest_bytes}});
   }
   Json metrics = Json::object();
   for (const auto& [name, value] : record.metrics) metrics[name] = json_number(value);
-  return {{"step", step},
-          {"committed", utc_time(record.commit_unix_ns)},
-          {"age_s", seconds_between(record.commit_unix_ns, now)},
-          {"commit_s", seconds_between(record.init_unix_ns, record.commit_unix_ns)},
-          {"world_size", record.world_size},
-          {"leaves", totals.leaves},
-          {"raw_bytes", totals.raw_bytes},
-          {"stored_bytes", totals.stored_bytes},
-          {"items", std::move(items)},
-          {"metrics", std::move(metrics)}};
+  Json json = {{"step", step},
+               {"committed", utc_time(record.commit_unix_ns)},
+               {"age_s", seconds_between(record.commit_unix_ns, now)},
+               {"commit_s", seconds_between(record.init_unix_ns, record.commit_unix_ns)},
+               {"world_size", record.world_size},
+               {"leaves", totals.leaves},
+               {"raw_bytes", totals.raw_bytes},
+               {"stored_bytes", totals.stored_bytes},
+               {"items", std::move(items)},
+               {"metrics", std::move(metrics)}};
+  if (record.save) {
+    json["save"] = {{"mode", record.save->mode},
+                    {"codec", record.save->codec},
+                    {"waited_s", static_cast<double>(record.save->waited_ns) * 1e-9},
+                    {"captured_s", static_cast<double>(record.save->captured_ns) * 1e-9},
+                    {"written_s", static_cast<double>(record.save->written_ns) * 1e-9}};
+  }
+  return json;
 }
 
 }  // namespace
@@ -62,10 +71,10 @@ Result<int> run_ls(const CommonOptions& common) {
   Table table({{"STEP", right},
                {"AGE", right},
                {"ITEMS", left},
-               {"LEAVES", right},
                {"STATE", right},
                {"STORED", right},
                {"RATIO", right},
+               {"FROZEN", right},
                {"COMMIT", right},
                {"METRICS", left}});
   Json steps = Json::array();
@@ -87,10 +96,10 @@ Result<int> run_ls(const CommonOptions& common) {
     table.add({{std::to_string(step), Colour::bold},
                {human_age(seconds_between(record->commit_unix_ns, now))},
                {items_text(*record)},
-               {std::to_string(totals.leaves)},
                {human_bytes(totals.raw_bytes)},
                {human_bytes(totals.stored_bytes)},
                {human_ratio(static_cast<double>(totals.raw_bytes), static_cast<double>(totals.stored_bytes))},
+               {record->save ? human_seconds(static_cast<double>(record->save->captured_ns) * 1e-9) : ""},
                {human_seconds(seconds_between(record->init_unix_ns, record->commit_unix_ns))},
                {metrics_text(*record)}});
     steps.push_back(json_of(step, *record, now));

@@ -25,7 +25,8 @@ constexpr const char* footer =
     "milepost COMMAND --help says more.";
 constexpr const char* ls_footer =
     "Steps are listed in ascending order. STATE is what was saved, STORED what it takes on disk,\n"
-    "COMMIT the time from the call of save() until readers saw the step.\n"
+    "FROZEN the time from the call of save() until the state was captured, COMMIT until readers saw\n"
+    "the step.\n"
     "\n"
     "Examples:\n"
     "  milepost ls /ckpts\n"

@@ -147,6 +147,30 @@ TEST(StepRecord, HandlersAreRecordedInVersionOneOne) {
   }
 }
 
+TEST(StepRecord, HowTheSaveWentIsRecordedInVersionOneOne) {
+  StepRecord record = example();
+  record.save = SaveFigures{"lazy", "zstd:3", 0, 1'500'000, std::numeric_limits<std::int64_t>::max()};
+  const std::string text = encode_step_record(record);
+  EXPECT_THAT(text, HasSubstr("\"format\":{\"major\":1,\"minor\":1},"));
+  const std::string save =
+      "{\"mode\":\"lazy\",\"codec\":\"zstd:3\",\"waited_ns\":0,\"captured_ns\":1500000,"
+      "\"written_ns\":9223372036854775807}";
+  EXPECT_THAT(text, HasSubstr("}],\n\"save\":" + save + ",\n\"custom_metadata\""));
+  const auto decoded = decode_step_record(text);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(*decoded, record);
+  for (const auto& [changed, fragment] : std::map<std::string, const char*>{
+           {"[]", "save"},
+           {"{\"mode\":\"lazy\"}", "codec"},
+           {"{\"mode\":\"lazy\",\"codec\":\"x\",\"waited_ns\":-1,\"captured_ns\":0,\"written_ns\":0}", "waited_ns"}}) {
+    std::string body = body_of(text);
+    body.replace(body.find(save), save.size(), changed);
+    const auto refused = decode_step_record(sealed(body));
+    ASSERT_TRUE(refused.has_error()) << changed;
+    EXPECT_THAT(refused.error().to_string(), HasSubstr(fragment));
+  }
+}
+
 TEST(StepRecord, TextsThatAreNoRecord) {
   for (const std::string& text :
        {std::string(), std::string("{}"), body_of(encode_step_record(example())), std::string(200, ' ')}) {

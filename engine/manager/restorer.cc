@@ -1,0 +1,132 @@
+#include "milepost/engine/manager/restorer.h"
+
+#include "milepost/engine/catalog.h"
+#include "milepost/engine/format/names.h"
+#include "milepost/engine/root.h"
+#include "milepost/io/try.h"
+
+#include <utility>
+
+namespace milepost {
+namespace {
+
+Error within_step(Error error, std::int64_t step) { return std::move(error).within("step " + std::to_string(step)); }
+
+}  // namespace
+
+Error Restorer::no_such_step(std::int64_t step) {
+  std::string message = "no such step in " + context_.store->description();
+  if (const auto entries = context_.store->list_directory(""); entries.has_value()) {
+    for (const DirectoryEntry& entry : *entries) {
+      if (is_attempt_directory_name(entry.name) && entry.name.starts_with(".tmp-" + std::to_string(step) + "-")) {
+        message += "; an attempt to save it was never committed (" + entry.name + ")";
+      }
+    }
+  }
+  if (const auto steps = list_steps(*context_.store, index_.naming()); steps.has_value()) {
+    message += steps->empty()
+                   ? "; it has none"
+                   : "; it has " + std::to_string(steps->size()) + ", the latest is " + std::to_string(steps->back());
+  }
+  return within_step(Error(ErrorCode::not_found, std::move(message)), step);
+}
+
+bool Restorer::is_gone(std::int64_t step) {
+  const auto info = context_.store->stat(index_.naming().name(step) + '/' + std::string(step_record_name));
+  return info.has_error() && info.error().code() == ErrorCode::not_found;
+}
+
+Result<StepReader> Restorer::open_step(std::int64_t step) {
+  MILEPOST_TRY(saver_.wait_for(step));
+  auto reader = step < 0 ? Result<StepReader>(Error(ErrorCode::not_found, ""))
+                         : StepReader::open(context_, index_.naming().name(step));
+  if (reader.has_value()) {
+    if (reader->record().step == step) return reader;
+    return within_step(Error(ErrorCode::corruption, reader->directory() + "/step.json: is the record of step " +
+                                                        std::to_string(reader->record().step)),
+                       step);
+  }
+  if (reader.error().code() == ErrorCode::not_found) return no_such_step(step);
+  return within_step(reader.error(), step);
+}
+
+template <class Read>
+std::invoke_result_t<Read, StepReader*> Restorer::read_step(std::optional<std::int64_t> step, const Read& read) {
+  if (!step) {
+    if (const auto latest = saver_.latest_step()) MILEPOST_TRY(saver_.wait_for(*latest));
+  }
+  for (;;) {
+    std::int64_t wanted = step.value_or(0);
+    if (!step) {
+      MILEPOST_ASSIGN(const auto steps, list_steps(*context_.store, index_.naming()));
+      if (steps.empty()) return read(nullptr);
+      wanted = steps.back();
+    }
+    auto reader = open_step(wanted);
+    if (reader.has_value()) {
+      auto result = read(&*reader);
+      if (result.has_value() || !is_gone(wanted)) return result;
+      if (step) return no_such_step(wanted);
+    } else if (step || !is_gone(wanted)) {
+      return reader.error();
+    }
+  }
+}
+
+Result<Restored> Restorer::restore(std::optional<std::int64_t> step, const RestoreOptions& options) {
+  return read_step(step, [&](StepReader* reader) -> Result<Restored> {
+    if (!reader) return Error(ErrorCode::not_found, "there are no steps in " + context_.store->description());
+    return reader->restore(options);
+  });
+}
+
+Result<std::optional<std::int64_t>> Restorer::restore_latest(Tree& target, std::string_view item) {
+  return read_step(std::nullopt, [&](StepReader* reader) -> Result<std::optional<std::int64_t>> {
+    if (!reader) return std::optional<std::int64_t>();
+    std::string name(item);
+    if (name.empty()) {
+      const auto& items = reader->record().items;
+      if (items.size() != 1) {
+        std::string names;
+        for (const ItemRecord& record : items) names += (names.empty() ? "" : ", ") + record.name;
+        return within_step(Error(ErrorCode::invalid_argument, "the step has several items (" + names + "): name one"),
+                           reader->record().step);
+      }
+      name = items.front().name;
+    }
+    MILEPOST_ASSIGN(Restored restored, reader->restore({.items = {{.name = name, .target = target}}}));
+    target = std::move(restored.tree());
+    return std::optional(restored.step);
+  });
+}
+
+Result<StepRecord> Restorer::record(std::int64_t step) {
+  MILEPOST_ASSIGN(const StepReader reader, open_step(step));
+  return reader.record();
+}
+
+Result<StepMetadata> Restorer::metadata(std::int64_t step) {
+  MILEPOST_ASSIGN(StepReader reader, open_step(step));
+  const StepRecord& record = reader.record();
+  StepMetadata metadata;
+  metadata.step = record.step;
+  metadata.metrics = record.metrics;
+  metadata.init_unix_ns = record.init_unix_ns;
+  metadata.commit_unix_ns = record.commit_unix_ns;
+  metadata.custom_metadata_json = record.custom_metadata_json;
+  metadata.save = record.save;
+  for (const ItemRecord& item : record.items) {
+    const auto manifest = reader.manifest(item.name);
+    if (manifest.has_error()) return within_step(manifest.error(), step);
+    metadata.items.emplace(item.name, ItemMetadata{item.handler, item.raw_bytes,
+                                                   item.stored_bytes + item.manifest_bytes, (*manifest)->tree});
+  }
+  return metadata;
+}
+
+Result<RootMetadata> Restorer::root_metadata() {
+  MILEPOST_ASSIGN(RootRecord record, read_root_record(*context_.store));
+  return RootMetadata{std::move(record.uuid), record.created_unix_ns, std::move(record.custom_metadata_json)};
+}
+
+}  // namespace milepost

@@ -1,0 +1,44 @@
+// The reading half of a checkpoint manager.
+#pragma once
+
+#include "milepost/engine/manager/saver.h"
+#include "milepost/engine/manager/step_index.h"
+#include "milepost/engine/metadata.h"
+#include "milepost/engine/restore/restore.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace milepost {
+
+// All methods may be called from several threads at once; CheckpointManager says what they do.
+class Restorer {
+ public:
+  // All outlive it.
+  Restorer(const RestoreContext& context, const StepIndex& index, Saver& saver)
+      : context_(context), index_(index), saver_(saver) {}
+
+  Result<Restored> restore(std::optional<std::int64_t> step, const RestoreOptions& options);
+  Result<std::optional<std::int64_t>> restore_latest(Tree& target, std::string_view item);
+  Result<StepReader> open_step(std::int64_t step);
+  Result<StepMetadata> metadata(std::int64_t step);
+  Result<StepRecord> record(std::int64_t step);
+  Result<RootMetadata> root_metadata();
+
+ private:
+  Error no_such_step(std::int64_t step);
+  bool is_gone(std::int64_t step);
+  // Gives `read` an opened step, none: the latest, or null if there is none; again if that step was removed meanwhile.
+  template <class Read>
+  std::invoke_result_t<Read, StepReader*> read_step(std::optional<std::int64_t> step, const Read& read);
+
+  const RestoreContext context_;
+  const StepIndex& index_;
+  Saver& saver_;
+};
+
+}  // namespace milepost

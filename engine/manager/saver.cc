@@ -1,0 +1,538 @@
+#include "milepost/engine/manager/saver.h"
+
+#include "milepost/engine/format/names.h"
+#include "milepost/engine/item_handler.h"
+#include "milepost/io/trace.h"
+#include "milepost/io/try.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <set>
+#include <string_view>
+#include <utility>
+
+namespace milepost {
+namespace {
+
+Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
+
+Error within_step(Error error, std::int64_t step) { return std::move(error).within("step " + std::to_string(step)); }
+
+SaveDecisionPolicy decision_of(const CheckpointManagerOptions& options) {
+  if (options.save_decision_policy) return options.save_decision_policy;
+  return save_policy_of({options.save_interval_steps, options.save_on_steps, options.should_save_fn});
+}
+
+PreservationPolicy preservation_of(const CheckpointManagerOptions& options) {
+  if (options.preservation_policy) return options.preservation_policy;
+  if (!options.max_to_keep) return {};
+  PreservationRule rule;
+  rule.max_to_keep = options.max_to_keep;
+  if (options.keep_time_interval) {
+    rule.keep_time_interval_s = std::chrono::duration<double>(*options.keep_time_interval).count();
+  }
+  rule.keep_period = options.keep_period;
+  rule.best_fn = options.best_fn;
+  rule.best_mode = options.best_mode;
+  rule.keep_checkpoints_without_metrics = options.keep_checkpoints_without_metrics;
+  rule.keep_latest = options.keep_latest;
+  return preservation_policy_of(std::move(rule));
+}
+
+}  // namespace
+
+Result<void> check_items(const Items& items) {
+  if (items.empty()) return invalid("there are no items to save");
+  std::set<std::string_view> names;
+  for (const Item& item : items) {
+    MILEPOST_TRY(check_item_name(item.name));
+    if (!names.insert(item.name).second) return invalid("item " + item.name + ": given twice");
+    if (auto valid = check_handler_name(item.handler); valid.has_error()) {
+      return valid.error().within("item " + item.name);
+    }
+    if (auto valid = check_state(item.tree); valid.has_error()) return valid.error().within("item " + item.name);
+  }
+  return {};
+}
+
+// A call of the training loop, for the measurement of its pace.
+class Saver::LoopCall {
+ public:
+  LoopCall(Saver& saver, std::int64_t step) : saver_(saver) {
+    const std::lock_guard lock(saver_.mutex_);
+    saver_.pace_.enter(step, saver_.now_s());
+  }
+  ~LoopCall() {
+    const std::lock_guard lock(saver_.mutex_);
+    saver_.pace_.leave(saver_.now_s());
+  }
+  LoopCall(const LoopCall&) = delete;
+  LoopCall& operator=(const LoopCall&) = delete;
+
+ private:
+  Saver& saver_;
+};
+
+Saver::Saver(const CheckpointManagerOptions& options, const SaveContext& context, StepIndex& index)
+    : options_(options),
+      context_(context),
+      index_(index),
+      decision_(decision_of(options)),
+      preservation_(preservation_of(options)),
+      collector_(*context.store, collector_options_of(options)),
+      control_(1, 0, "milepost save") {}
+
+Saver::~Saver() = default;
+
+// --- Saving.
+
+Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bool unnamed) {
+  const auto called = Clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - called).count(); };
+  const TraceSlice slice("save", {{"step", step}});
+  TraceSlice checking("check");
+  if (step < 0) return within_step(invalid("a step must not be negative"), step);
+  if (auto valid = check_items(items); valid.has_error()) return within_step(valid.error(), step);
+  Codec codec = options.codec.value_or(options_.codec);
+  if (auto valid = check_codec(codec); valid.has_error()) return within_step(valid.error(), step);
+  if (auto valid = check_metrics(options.metrics); valid.has_error()) return within_step(valid.error(), step);
+  auto custom_metadata = compact_custom_metadata(options.custom_metadata_json);
+  if (custom_metadata.has_error()) return within_step(custom_metadata.error(), step);
+  if (auto style = check_style(unnamed); style.has_error()) return within_step(style.error(), step);
+  checking.end();
+
+  const LoopCall in_loop(*this, step);
+  const std::lock_guard one_save(save_mutex_);
+  if (!options.force && !options.overwrite) {
+    auto decision = decide(step);
+    if (decision.has_error()) return within_step(decision.error(), step);
+    if (!decision->save) {
+      const std::lock_guard lock(mutex_);
+      ++counters_.declined;
+      return false;
+    }
+  }
+  const auto refused = decide_in_grace(step, items, codec);
+  const auto waited_s = wait_for_turn();
+  // The error of another save names its own step.
+  if (waited_s.has_error()) return waited_s.error();
+  if (refused && !refused->start) {
+    emit({.kind = ManagerEventKind::preempted, .step = step, .reason = refused->reason});
+    return false;
+  }
+  if (auto valid = check_file_name(index_.naming().name(step)); valid.has_error()) {
+    return within_step(valid.error().within("step_name_format"), step);
+  }
+  const SnapshotMode mode = options.mode.value_or(options_.mode);
+  if (!options.overwrite) {
+    if (auto free = check_free(step, mode == SnapshotMode::copy); free.has_error()) {
+      return within_step(free.error(), step);
+    }
+  }
+
+  // Decided anew: what is left now is known, not predicted.
+  auto grace = decide_in_grace(step, items, codec);
+  if (grace && grace->drop_compression) codec = Codec::none();
+
+  SaveRequest request{step,
+                      index_.naming().name(step),
+                      std::move(items),
+                      mode,
+                      codec,
+                      options.metrics,
+                      std::move(custom_metadata).value(),
+                      options_.on_save_progress,
+                      *waited_s,
+                      options.overwrite};
+  collector_.spare(step);
+  auto job = std::make_shared<SaveJob>(context_, std::move(request), called);
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return within_step(Error(ErrorCode::failed_precondition, "the manager is closed"), step);
+    outcome_ = std::make_shared<Outcome>();
+    job_ = job;
+    grace_ = std::move(grace);
+    compressed_ = codec.kind != Codec::Kind::none;
+    waited_s_ = *waited_s;
+    stall_s_ = 0;
+    last_save_s_ = now_s();
+    pace_.begin_save(*last_save_s_);
+    ++counters_.started;
+    counters_.waited_s += *waited_s;
+  }
+  emit({.kind = ManagerEventKind::save_started, .step = step});
+  control_.post([this, job, metrics = std::move(options.metrics), overwrite = options.overwrite] {
+    run(job, metrics, overwrite);
+  });
+  job->capture();
+  const auto waited = options_.enable_async_checkpointing ? Result<void>() : wait_until_finished(std::nullopt);
+  {
+    const std::lock_guard lock(mutex_);
+    stall_s_ = seconds();
+    counters_.stall_s += stall_s_;
+    if (job_ != job && last_report_ && last_report_->step == step) last_report_->stall_s = stall_s_;
+  }
+  MILEPOST_TRY(waited);
+  return true;
+}
+
+Result<void> Saver::check_style(bool unnamed) {
+  const std::lock_guard lock(mutex_);
+  if (unnamed_.value_or(unnamed) == unnamed) {
+    unnamed_ = unnamed;
+    return {};
+  }
+  return invalid(unnamed ? "a tree without a name, after items with names: use one style with a manager"
+                         : "items with names, after a tree without one: use one style with a manager");
+}
+
+Result<SaveDecision> Saver::save_decision(std::int64_t step) {
+  const LoopCall in_loop(*this, step);
+  return decide(step);
+}
+
+Result<SaveDecision> Saver::decide(std::int64_t step) {
+  if (options_.read_only) return SaveDecision{false, "the manager is read-only"};
+  SaveDecisionContext context;
+  context.step = step;
+  context.reached_preemption = reached_preemption(step);
+  context.latest_step = latest_step();
+  {
+    const std::lock_guard lock(mutex_);
+    context.is_saving_in_progress = job_ != nullptr;
+    context.now_s = now_s();
+    context.last_save_s = last_save_s_;
+    context.pace = pace_.pace();
+  }
+  try {
+    return decide_save(decision_, context);
+  } catch (const std::exception& thrown) {
+    return Error(ErrorCode::failed_precondition, std::string("the save decision threw: ") + thrown.what());
+  } catch (...) {
+    return Error(ErrorCode::failed_precondition, "the save decision threw");
+  }
+}
+
+bool Saver::reached_preemption(std::int64_t step) {
+  if (!options_.preemption) return false;
+  const auto notice = options_.preemption->notice();
+  {
+    const std::lock_guard lock(mutex_);
+    if (!preemption_.reached(step, notice.has_value())) return false;
+    if (std::exchange(preemption_told_, true)) return true;
+  }
+  emit({.kind = ManagerEventKind::preempted, .step = step, .reason = notice ? notice->reason : ""});
+  return true;
+}
+
+std::optional<GraceDecision> Saver::decide_in_grace(std::int64_t step, const Items& items, const Codec& codec) {
+  const auto notice = options_.preemption ? options_.preemption->notice() : std::nullopt;
+  if (!notice || !reached_preemption(step)) return std::nullopt;
+  GraceBudget budget;
+  budget.left_s = std::chrono::duration<double>(notice->deadline - Clock::now()).count();
+  std::uint64_t bytes = 0;
+  for (const Item& item : items) {
+    for_each_leaf(item.tree, [&](const std::string&, const Tree& leaf) {
+      if (const auto* tensor = leaf.get_if<Tensor>()) bytes += tensor->byte_count();
+    });
+  }
+  budget.next_bytes = bytes;
+  budget.next_compressed = codec.kind != Codec::Kind::none;
+  const auto current = job();
+  const std::lock_guard lock(mutex_);
+  if (current && current == job_) {
+    const Progress progress = current->progress();
+    const bool captured = progress.phase != Phase::capturing;
+    budget.in_flight = {captured ? progress.bytes_done : 0, progress.bytes_total, compressed_};
+  }
+  budget.measured = throughput_.throughput();
+  return decide_grace(budget);
+}
+
+Result<double> Saver::wait_for_turn() {
+  const TraceSlice slice("wait for the save before");
+  const auto began = Clock::now();
+  std::unique_lock lock(mutex_);
+  if (closed_) return Error(ErrorCode::failed_precondition, "the manager is closed");
+  if (options_.read_only) return Error(ErrorCode::failed_precondition, "the manager is read-only");
+  if (!changed_.wait_for(lock, options_.timeout, [&] { return !job_; })) return too_late(job_, options_.timeout);
+  lock.unlock();
+  keep_for_all(collector_.check());
+  lock.lock();
+  if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
+  if (gave_up_) {
+    return Error(gave_up_->code(), "no step is saved any more since a save failed: " + gave_up_->to_string(),
+                 gave_up_->system_errno());
+  }
+  return std::chrono::duration<double>(Clock::now() - began).count();
+}
+
+Result<void> Saver::check_free(std::int64_t step, bool look) {
+  // A step that is known may be gone since.
+  if (!look && !index_.contains(step)) return {};
+  const std::string name = index_.naming().name(step);
+  const auto info = context_.store->stat(name);
+  if (info.has_value()) {
+    return Error(ErrorCode::already_exists,
+                 context_.store->description() + "/" + name + ": File exists; it was not touched", EEXIST);
+  }
+  return info.error().code() == ErrorCode::not_found ? Result<void>{} : info.error();
+}
+
+void Saver::finish_report(SaveReport& report) {
+  report.waited_s = waited_s_;
+  report.stall_s = stall_s_;
+  report.grace = std::move(grace_);
+  last_report_ = report;
+  ++counters_.committed;
+  counters_.raw_bytes += report.raw_bytes;
+  counters_.stored_bytes += report.stored_bytes;
+  throughput_.add(compressed_, report.raw_bytes, report.durable_s - waited_s_, report.committed_s - waited_s_);
+}
+
+void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote) {
+  const std::int64_t step = job->step();
+  TraceSlice slice("run save", {{"step", step}});
+  auto report = job->run();
+  std::optional<Error> error;
+  if (report.has_error()) {
+    error = report.error();
+    // Published, and only its survival is unknown: a step all the same, for readers and for retention.
+    if (context_.store->stat(index_.naming().name(step) + '/' + std::string(step_record_name)).has_value()) {
+      index_.add(step);
+    }
+  } else {
+    index_.add(step, StepInfo{step, report->commit_unix_ns, metrics});
+  }
+  const bool committed = !error;
+  {
+    const std::lock_guard lock(mutex_);
+    if (committed) {
+      finish_report(*report);
+    } else {
+      ++counters_.failed;
+      if (options_.on_save_error == OnSaveError::refuse_to_save) gave_up_ = error;
+    }
+  }
+  if (committed) {
+    emit({.kind = ManagerEventKind::save_committed, .step = step, .report = *report});
+    auto removed = remove_old_steps(step);
+    if (removed.has_value() && overwrote) removed = collector_.empty_trash();
+    if (removed.has_error()) {
+      error =
+          removed.error().within("step " + std::to_string(step) + " is committed, but old steps could not be removed");
+      emit({.kind = ManagerEventKind::removal_failed, .step = step, .error = error});
+    }
+  } else {
+    emit({.kind = ManagerEventKind::save_failed, .step = step, .error = error});
+  }
+  slice.end();
+  Trace::flush();
+  const std::lock_guard lock(mutex_);
+  pace_.finish_save(now_s(), committed);
+  if (error) outcome_->error = std::move(error);  // a listener's is there already
+  outcome_->finished = true;
+  job_.reset();
+  changed_.notify_all();
+}
+
+// --- Removing.
+
+Result<std::vector<PreservationDecision>> Saver::preservation_plan() {
+  MILEPOST_ASSIGN(auto infos, index_.infos());
+  auto plan = plan_preservation(preservation_ ? preservation_ : PreservationPolicy(PreserveAll{}), infos.steps);
+  for (const StepIndex::Unreadable& step : infos.unreadable) {
+    plan.push_back({step.step, true, "its record cannot be read: " + step.error.to_string()});
+  }
+  std::sort(plan.begin(), plan.end(), [](const auto& a, const auto& b) { return a.step < b.step; });
+  return plan;
+}
+
+Result<void> Saver::remove_old_steps(std::int64_t newest) {
+  if (!preservation_) return {};
+  const TraceSlice slice("retention");
+  MILEPOST_ASSIGN(const auto plan, preservation_plan());
+  std::vector<Victim> victims;
+  for (const PreservationDecision& decision : plan) {
+    // A step saved out of order, older than what is there, was still asked for just now.
+    if (decision.keep || decision.step == newest) continue;
+    victims.push_back({decision.step, index_.naming().name(decision.step)});
+  }
+  const Collected collected = collector_.collect(std::move(victims));
+  count_removed(collected.removed, plan);
+  if (collected.error) return *collected.error;
+  return {};
+}
+
+void Saver::count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan) {
+  for (const std::int64_t step : steps) {
+    index_.forget(step);
+    {
+      const std::lock_guard lock(mutex_);
+      ++counters_.removed;
+    }
+    const auto decision = std::find_if(plan.begin(), plan.end(), [&](const auto& d) { return d.step == step; });
+    emit({.kind = ManagerEventKind::step_removed,
+          .step = step,
+          .reason = decision == plan.end() ? std::string() : decision->reason});
+  }
+}
+
+Result<void> Saver::delete_step(std::int64_t step) {
+  if (options_.read_only) return within_step(Error(ErrorCode::failed_precondition, "the manager is read-only"), step);
+  MILEPOST_TRY(wait_for(step));
+  if (!index_.contains(step)) {
+    return within_step(Error(ErrorCode::not_found, "no such step in " + context_.store->description()), step);
+  }
+  auto removed = collector_.remove({step, index_.naming().name(step)});
+  if (removed.has_error() && removed.error().code() != ErrorCode::not_found) return within_step(removed.error(), step);
+  count_removed({step}, {{step, false, "delete_step()"}});
+  if (removed.has_error()) return within_step(removed.error(), step);  // somebody else was faster
+  return {};
+}
+
+// --- Waiting, and errors.
+
+Result<void> Saver::tell(Outcome& outcome) {
+  if (!outcome.error) return {};
+  outcome.error_seen = true;
+  return *outcome.error;
+}
+
+Result<void> Saver::tell_last() {
+  const std::lock_guard lock(mutex_);
+  return tell(*outcome_);
+}
+
+// An error of the background that belongs to no save is told like one of the last save.
+void Saver::keep_for_all(const Result<void>& background) {
+  if (background.has_value()) return;
+  const std::lock_guard lock(mutex_);
+  const bool first = !outcome_->error || outcome_->error_seen;
+  outcome_->error = first ? background.error()
+                          : Error(outcome_->error->code(),
+                                  outcome_->error->to_string() + "; and then: " + background.error().to_string(),
+                                  outcome_->error->system_errno());
+  outcome_->error_seen = false;
+}
+
+Error Saver::too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const {
+  const Progress progress = job->progress();
+  char text[160];
+  std::snprintf(text, sizeof text, "not committed after waiting for %.3g s; it is %.*s, %.3f of %.3f GB are done",
+                std::chrono::duration<double>(waited).count(), static_cast<int>(to_string(progress.phase).size()),
+                to_string(progress.phase).data(), static_cast<double>(progress.bytes_done) * 1e-9,
+                static_cast<double>(progress.bytes_total) * 1e-9);
+  return within_step(Error(ErrorCode::deadline_exceeded, text), job->step());
+}
+
+Result<bool> Saver::wait_until(SaveEvent event, std::optional<std::chrono::nanoseconds> timeout) {
+  std::optional<Clock::time_point> deadline;
+  // A deadline beyond what the clock can tell is none.
+  if (const auto now = Clock::now(); timeout && *timeout < Clock::time_point::max() - now) {
+    deadline = now + std::max(*timeout, std::chrono::nanoseconds::zero());
+  }
+  std::shared_ptr<SaveJob> current;
+  std::shared_ptr<Outcome> outcome;  // of this save, even if the next one is under way when this thread wakes
+  {
+    const std::lock_guard lock(mutex_);
+    current = job_;
+    outcome = outcome_;
+  }
+  if (current && event != SaveEvent::committed) {
+    const bool in_time =
+        event == SaveEvent::captured ? current->snapshot().wait_captured(deadline) : current->wait_durable(deadline);
+    if (!in_time) return false;
+    // A failed save is captured too, but durable never: then its error is about to be known.
+    if (event == SaveEvent::captured || current->is_durable()) return true;
+  }
+  std::unique_lock lock(mutex_);
+  const auto finished = [&] { return outcome->finished; };
+  if (deadline) {
+    if (!changed_.wait_until(lock, *deadline, finished)) return false;
+  } else {
+    changed_.wait(lock, finished);
+  }
+  MILEPOST_TRY(tell(*outcome));
+  return true;
+}
+
+Result<void> Saver::wait_until_finished(std::optional<std::chrono::nanoseconds> timeout) {
+  const auto patience = timeout.value_or(options_.timeout);
+  const auto current = job();
+  MILEPOST_ASSIGN(const bool in_time, wait_until(SaveEvent::committed, patience));
+  if (!in_time) return too_late(current, patience);
+  keep_for_all(collector_.wait());
+  return tell_last();
+}
+
+Result<void> Saver::check_for_errors() {
+  keep_for_all(collector_.check());
+  MILEPOST_TRY(tell_last());
+  return options_.preemption ? options_.preemption->check_for_errors() : Result<void>{};
+}
+
+Result<void> Saver::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  auto finished = wait_until_finished(std::nullopt);
+  // What a reader had open may be free by now.
+  const Collected collected = collector_.retry();
+  count_removed(collected.removed, {});
+  auto unlinked = collector_.wait();
+  MILEPOST_TRY(finished);
+  MILEPOST_TRY(unlinked);
+  if (collected.error) return *collected.error;
+  return {};
+}
+
+Result<void> Saver::wait_for(std::int64_t step) {
+  std::unique_lock lock(mutex_);
+  if (!job_ || job_->step() != step) return {};
+  const auto current = job_;
+  if (changed_.wait_for(lock, options_.timeout, [&] { return job_ != current; })) return {};
+  return too_late(current, options_.timeout);
+}
+
+void Saver::emit(const ManagerEvent& event) {
+  if (!options_.on_event) return;
+  std::string what;
+  try {
+    const std::lock_guard lock(event_mutex_);
+    options_.on_event(event);
+    return;
+  } catch (const std::exception& thrown) {
+    what = thrown.what();
+  } catch (...) {
+    what = "an unknown exception";
+  }
+  keep_for_all(within_step(Error(ErrorCode::failed_precondition, "on_event threw: " + what), event.step));
+}
+
+// --- What there is to know.
+
+std::shared_ptr<SaveJob> Saver::job() const {
+  const std::lock_guard lock(mutex_);
+  return job_;
+}
+
+std::optional<std::int64_t> Saver::latest_step() const {
+  const auto current = job();
+  const auto latest = index_.latest();
+  return current ? std::max(latest.value_or(current->step()), current->step()) : latest;
+}
+
+std::optional<SaveReport> Saver::last_report() const {
+  const std::lock_guard lock(mutex_);
+  return last_report_;
+}
+
+SaveCounters Saver::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+}  // namespace milepost

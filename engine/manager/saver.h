@@ -1,0 +1,117 @@
+// The saving half of a checkpoint manager: decides, runs one save after another in a thread of its own, removes
+// what the preservation policy gives up, and keeps every error until it has been told.
+#pragma once
+
+#include "milepost/engine/checkpoint_manager_options.h"
+#include "milepost/engine/collector.h"
+#include "milepost/engine/items.h"
+#include "milepost/engine/manager/step_index.h"
+#include "milepost/engine/save/save_job.h"
+#include "milepost/policy/preemption_agreement.h"
+#include "milepost/policy/save_pace.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace milepost {
+
+// invalid_argument, naming item and leaf, unless a save can take these.
+Result<void> check_items(const Items& items);
+
+// All methods may be called from several threads at once; CheckpointManager says what they do.
+class Saver {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // All outlive the saver.
+  Saver(const CheckpointManagerOptions& options, const SaveContext& context, StepIndex& index);
+  ~Saver();  // ends the save in flight
+
+  // `unnamed`: the only item has no name but default_item_name.
+  Result<bool> save(std::int64_t step, Items items, SaveOptions options, bool unnamed = false);
+  Result<SaveDecision> save_decision(std::int64_t step);
+  bool reached_preemption(std::int64_t step);
+
+  Result<bool> wait_until(SaveEvent event, std::optional<std::chrono::nanoseconds> timeout);
+  Result<void> wait_until_finished(std::optional<std::chrono::nanoseconds> timeout);
+  Result<void> check_for_errors();
+  Result<void> close();
+  Result<void> sweep() { return collector_.sweep(); }
+  Result<void> delete_step(std::int64_t step);
+  Result<std::vector<PreservationDecision>> preservation_plan();
+
+  std::shared_ptr<SaveJob> job() const;  // in flight, or null
+  // Until a save of that step, if one is in flight, has ended. deadline_exceeded.
+  Result<void> wait_for(std::int64_t step);
+  std::optional<std::int64_t> latest_step() const;  // the one in flight included
+  std::optional<SaveReport> last_report() const;
+  SaveCounters counters() const;
+
+ private:
+  // How the last save ended, or the one in flight will.
+  struct Outcome {
+    bool finished = false;
+    bool error_seen = false;
+    std::optional<Error> error;
+  };
+  class LoopCall;
+
+  Result<SaveDecision> decide(std::int64_t step);
+  Result<void> check_style(bool unnamed);
+  Result<double> wait_for_turn();  // seconds waited
+  std::optional<GraceDecision> decide_in_grace(std::int64_t step, const Items& items, const Codec& codec);
+  // already_exists if the step's name is taken on disk. Unless `look` is on, only steps that are known are looked
+  // for: that costs as much as all else that a lazy save does in the call, and the commit replaces nothing anyway.
+  Result<void> check_free(std::int64_t step, bool look);
+  void finish_report(SaveReport& report);                                                 // mutex_ is held
+  void run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote);  // in the control thread
+  Result<void> remove_old_steps(std::int64_t newest);
+  void count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan);
+  static Result<void> tell(Outcome& outcome);
+  Result<void> tell_last();
+  void keep_for_all(const Result<void>& background);
+  Error too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const;
+  void emit(const ManagerEvent& event);
+
+  double now_s() const { return std::chrono::duration<double>(Clock::now() - opened_).count(); }
+
+  const CheckpointManagerOptions& options_;
+  const SaveContext context_;
+  StepIndex& index_;
+  const SaveDecisionPolicy decision_;
+  const PreservationPolicy preservation_;  // none: all are kept
+  const Clock::time_point opened_ = Clock::now();
+  Collector collector_;
+
+  std::mutex save_mutex_;   // one save() at a time; taken before mutex_
+  std::mutex event_mutex_;  // one event at a time; never with mutex_
+
+  // Guarded by mutex_.
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<SaveJob> job_;
+  std::shared_ptr<Outcome> outcome_ = std::make_shared<Outcome>(Outcome{true, false, {}});
+  std::optional<Error> gave_up_;  // the failure after which no save is taken any more
+  std::optional<bool> unnamed_;   // whether items come without names
+  bool closed_ = false;
+  PaceMeter pace_;
+  SaveThroughputMeter throughput_;
+  PreemptionAgreement preemption_;
+  bool preemption_told_ = false;  // to on_event
+  std::optional<double> last_save_s_;
+  std::optional<GraceDecision> grace_;  // of the save in flight
+  bool compressed_ = false;
+  double waited_s_ = 0;
+  double stall_s_ = 0;
+  std::optional<SaveReport> last_report_;
+  SaveCounters counters_;
+
+  WorkerPool control_;  // destroyed first: its thread uses all the rest
+};
+
+}  // namespace milepost

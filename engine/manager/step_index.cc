@@ -1,0 +1,93 @@
+#include "milepost/engine/manager/step_index.h"
+
+#include "milepost/engine/catalog.h"
+#include "milepost/io/try.h"
+
+namespace milepost {
+
+StepInfo info_of(const StepRecord& record) { return {record.step, record.commit_unix_ns, record.metrics}; }
+
+Result<void> StepIndex::reload() {
+  for (;;) {
+    std::uint64_t before;
+    {
+      const std::lock_guard lock(mutex_);
+      before = version_;
+    }
+    MILEPOST_ASSIGN(const auto found, list_steps(*store_, naming_));
+    const std::lock_guard lock(mutex_);
+    if (version_ != before) continue;  // the listing was overtaken
+    steps_.clear();
+    for (const std::int64_t step : found) steps_.emplace(step, std::nullopt);
+    return {};
+  }
+}
+
+std::vector<std::int64_t> StepIndex::steps() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::int64_t> steps;
+  steps.reserve(steps_.size());
+  for (const auto& [step, info] : steps_) steps.push_back(step);
+  return steps;
+}
+
+std::optional<std::int64_t> StepIndex::latest() const {
+  const std::lock_guard lock(mutex_);
+  return steps_.empty() ? std::nullopt : std::optional(steps_.rbegin()->first);
+}
+
+bool StepIndex::contains(std::int64_t step) const {
+  const std::lock_guard lock(mutex_);
+  return steps_.contains(step);
+}
+
+void StepIndex::add(std::int64_t step, std::optional<StepInfo> info) {
+  const std::lock_guard lock(mutex_);
+  ++version_;
+  steps_.insert_or_assign(step, std::move(info));
+}
+
+void StepIndex::forget(std::int64_t step) {
+  const std::lock_guard lock(mutex_);
+  ++version_;
+  steps_.erase(step);
+}
+
+Result<StepIndex::Infos> StepIndex::infos() {
+  Infos infos;
+  for (const std::int64_t step : steps()) {
+    std::optional<StepInfo> known;
+    std::uint64_t before;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto it = steps_.find(step);
+      if (it == steps_.end()) continue;
+      known = it->second;
+      before = version_;
+    }
+    if (known) {
+      infos.steps.push_back(*std::move(known));
+      continue;
+    }
+    auto record = read_step_record(*store_, naming_.name(step));
+    if (record.has_value() && record->step != step) {
+      record = Error(ErrorCode::corruption,
+                     naming_.name(step) + "/step.json: is the record of step " + std::to_string(record->step));
+    }
+    const std::lock_guard lock(mutex_);
+    if (record.has_value()) {
+      infos.steps.push_back(info_of(*record));
+      if (version_ == before) steps_.insert_or_assign(step, infos.steps.back());
+    } else if (record.error().code() == ErrorCode::not_found) {
+      if (version_ == before) steps_.erase(step), ++version_;
+    } else if (record.error().code() == ErrorCode::corruption ||
+               record.error().code() == ErrorCode::failed_precondition) {
+      infos.unreadable.push_back({step, record.error()});
+    } else {
+      return record.error().within("step " + std::to_string(step));
+    }
+  }
+  return infos;
+}
+
+}  // namespace milepost
