@@ -1,9 +1,9 @@
 #include "tools/milepost/elements.h"
 
+#include "milepost/engine/state/float_format.h"
 #include "tools/milepost/text.h"
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -19,32 +19,10 @@ template <class T> T load(const std::byte* data, std::int64_t i) {
   return value;
 }
 
-// What the highest exponents mean.
-enum class Specials {
-  none,      // numbers like all others (f4, f6)
-  ieee,      // infinities and NaNs
-  nan_only,  // the one pattern of all ones is NaN (f8_e4m3)
-  fnuz,      // no infinities, no negative zero: its pattern is NaN
-};
-
-float small_float(unsigned bits, int exponent_bits, int mantissa_bits, int bias, Specials specials) {
-  const unsigned exponent_max = (1U << exponent_bits) - 1;
-  const unsigned mantissa = bits & ((1U << mantissa_bits) - 1);
-  const unsigned exponent = (bits >> mantissa_bits) & exponent_max;
-  const bool negative = ((bits >> (mantissa_bits + exponent_bits)) & 1U) != 0;
-  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  const float sign = negative ? -1.0F : 1.0F;
-  if (specials == Specials::ieee && exponent == exponent_max) {
-    return mantissa != 0 ? nan : sign * std::numeric_limits<float>::infinity();
-  }
-  if (specials == Specials::nan_only && exponent == exponent_max && mantissa + 1 == 1U << mantissa_bits) return nan;
-  if (specials == Specials::fnuz && negative && exponent == 0 && mantissa == 0) return nan;
-  const int scale = (exponent == 0 ? 1 : static_cast<int>(exponent)) - bias - mantissa_bits;
-  return sign * std::ldexp(static_cast<float>(mantissa + (exponent == 0 ? 0 : 1U << mantissa_bits)), scale);
-}
-
-// The element of `bits` (4 or 6) at i, packed from the lowest bit of each byte up.
-unsigned packed_bits(const std::byte* data, std::int64_t i, int bits) {
+// The element of `bits` (up to 16) at i, packed from the lowest bit of each byte up.
+unsigned element_bits(const std::byte* data, std::int64_t i, int bits) {
+  if (bits == 8) return load<std::uint8_t>(data, i);
+  if (bits == 16) return load<std::uint16_t>(data, i);
   unsigned value = 0;
   for (int b = 0; b < bits; ++b) {
     const std::int64_t at = i * bits + b;
@@ -64,23 +42,14 @@ std::string with_digits(double value, int digits) {
 double element_as_double(DType dtype, const std::byte* data, std::int64_t i) {
   switch (dtype) {
     case DType::boolean: return load<std::uint8_t>(data, i) != 0 ? 1 : 0;
-    case DType::f4: return small_float(packed_bits(data, i, 4), 2, 1, 1, Specials::none);
-    case DType::f6_e2m3: return small_float(packed_bits(data, i, 6), 2, 3, 1, Specials::none);
-    case DType::f6_e3m2: return small_float(packed_bits(data, i, 6), 3, 2, 3, Specials::none);
     case DType::u8: return load<std::uint8_t>(data, i);
     case DType::i8: return load<std::int8_t>(data, i);
-    case DType::f8_e5m2: return small_float(load<std::uint8_t>(data, i), 5, 2, 15, Specials::ieee);
-    case DType::f8_e4m3: return small_float(load<std::uint8_t>(data, i), 4, 3, 7, Specials::nan_only);
     case DType::f8_e8m0: {
       const auto exponent = load<std::uint8_t>(data, i);
       return exponent == 255 ? std::numeric_limits<double>::quiet_NaN() : std::ldexp(1.0, exponent - 127);
     }
-    case DType::f8_e4m3fnuz: return small_float(load<std::uint8_t>(data, i), 4, 3, 8, Specials::fnuz);
-    case DType::f8_e5m2fnuz: return small_float(load<std::uint8_t>(data, i), 5, 2, 16, Specials::fnuz);
     case DType::i16: return load<std::int16_t>(data, i);
     case DType::u16: return load<std::uint16_t>(data, i);
-    case DType::f16: return small_float(load<std::uint16_t>(data, i), 5, 10, 15, Specials::ieee);
-    case DType::bf16: return std::bit_cast<float>(static_cast<std::uint32_t>(load<std::uint16_t>(data, i)) << 16);
     case DType::i32: return load<std::int32_t>(data, i);
     case DType::u32: return load<std::uint32_t>(data, i);
     case DType::f32: return load<float>(data, i);
@@ -88,8 +57,8 @@ double element_as_double(DType dtype, const std::byte* data, std::int64_t i) {
     case DType::f64: return load<double>(data, i);
     case DType::i64: return static_cast<double>(load<std::int64_t>(data, i));
     case DType::u64: return static_cast<double>(load<std::uint64_t>(data, i));
+    default: return decode_float(float_format_of(dtype).value(), element_bits(data, i, bits_of(dtype)));
   }
-  return 0;
 }
 
 std::string element_text(DType dtype, const std::byte* data, std::int64_t i) {
