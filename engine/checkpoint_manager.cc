@@ -42,7 +42,7 @@ class CheckpointManager::Impl {
         workers(memory.workers, given.worker_nice),
         index(store, naming_of(given)),
         saver(options, {store.get(), &workers, &staging, &coding, &encoders}, index),
-        restorer({store.get(), &workers, &staging}, index, saver) {}
+        restorer({store.get(), &workers, &staging}, index.naming(), &saver, given.io_backend) {}
 };
 
 Result<void> CheckpointManager::Impl::warm_up(const Items& items) {

@@ -23,7 +23,7 @@ Error Restorer::no_such_step(std::int64_t step) {
       }
     }
   }
-  if (const auto steps = list_steps(*context_.store, index_.naming()); steps.has_value()) {
+  if (const auto steps = list_steps(*context_.store, naming_); steps.has_value()) {
     message += steps->empty()
                    ? "; it has none"
                    : "; it has " + std::to_string(steps->size()) + ", the latest is " + std::to_string(steps->back());
@@ -32,14 +32,14 @@ Error Restorer::no_such_step(std::int64_t step) {
 }
 
 bool Restorer::is_gone(std::int64_t step) {
-  const auto info = context_.store->stat(index_.naming().name(step) + '/' + std::string(step_record_name));
+  const auto info = context_.store->stat(naming_.name(step) + '/' + std::string(step_record_name));
   return info.has_error() && info.error().code() == ErrorCode::not_found;
 }
 
 Result<StepReader> Restorer::open_step(std::int64_t step) {
-  MILEPOST_TRY(saver_.wait_for(step));
-  auto reader = step < 0 ? Result<StepReader>(Error(ErrorCode::not_found, ""))
-                         : StepReader::open(context_, index_.naming().name(step));
+  if (saver_) MILEPOST_TRY(saver_->wait_for(step));
+  auto reader =
+      step < 0 ? Result<StepReader>(Error(ErrorCode::not_found, "")) : StepReader::open(context_, naming_.name(step));
   if (reader.has_value()) {
     if (reader->record().step == step) return reader;
     return within_step(Error(ErrorCode::corruption, reader->directory() + "/step.json: is the record of step " +
@@ -52,13 +52,13 @@ Result<StepReader> Restorer::open_step(std::int64_t step) {
 
 template <class Read>
 std::invoke_result_t<Read, StepReader*> Restorer::read_step(std::optional<std::int64_t> step, const Read& read) {
-  if (!step) {
-    if (const auto latest = saver_.latest_step()) MILEPOST_TRY(saver_.wait_for(*latest));
+  if (!step && saver_) {
+    if (const auto latest = saver_->latest_step()) MILEPOST_TRY(saver_->wait_for(*latest));
   }
   for (;;) {
     std::int64_t wanted = step.value_or(0);
     if (!step) {
-      MILEPOST_ASSIGN(const auto steps, list_steps(*context_.store, index_.naming()));
+      MILEPOST_ASSIGN(const auto steps, list_steps(*context_.store, naming_));
       if (steps.empty()) return read(nullptr);
       wanted = steps.back();
     }
@@ -73,7 +73,21 @@ std::invoke_result_t<Read, StepReader*> Restorer::read_step(std::optional<std::i
   }
 }
 
+Result<Restored> Restorer::restore_from(const std::string& directory, std::optional<std::int64_t> step,
+                                        RestoreOptions options) {
+  MILEPOST_ASSIGN(const auto store,
+                  PosixStore::open(directory, {.create = false, .read_only = true, .backend = backend_}));
+  MILEPOST_TRY(ensure_root_record(*store, true));
+  options.directory.clear();
+  return Restorer({store.get(), context_.workers, context_.staging}, naming_, nullptr, backend_).restore(step, options);
+}
+
 Result<Restored> Restorer::restore(std::optional<std::int64_t> step, const RestoreOptions& options) {
+  if (!options.directory.empty()) {
+    auto restored = restore_from(options.directory, step, options);
+    if (restored.has_error()) return restored.error().within("restore from " + options.directory);
+    return restored;
+  }
   return read_step(step, [&](StepReader* reader) -> Result<Restored> {
     if (!reader) return Error(ErrorCode::not_found, "there are no steps in " + context_.store->description());
     return reader->restore(options);

@@ -1,10 +1,11 @@
 // The reading half of a checkpoint manager.
 #pragma once
 
+#include "milepost/engine/format/step_naming.h"
 #include "milepost/engine/manager/saver.h"
-#include "milepost/engine/manager/step_index.h"
 #include "milepost/engine/metadata.h"
 #include "milepost/engine/restore/restore.h"
+#include "milepost/io/posix_store.h"
 
 #include <cstdint>
 #include <memory>
@@ -18,9 +19,9 @@ namespace milepost {
 // All methods may be called from several threads at once; CheckpointManager says what they do.
 class Restorer {
  public:
-  // All outlive it.
-  Restorer(const RestoreContext& context, const StepIndex& index, Saver& saver)
-      : context_(context), index_(index), saver_(saver) {}
+  // All outlive it. Null for the saver: nothing is waited for. `backend` is for other directories.
+  Restorer(const RestoreContext& context, const StepNaming& naming, Saver* saver, IoBackend backend)
+      : context_(context), naming_(naming), saver_(saver), backend_(backend) {}
 
   Result<Restored> restore(std::optional<std::int64_t> step, const RestoreOptions& options);
   Result<std::optional<std::int64_t>> restore_latest(Tree& target, std::string_view item);
@@ -30,6 +31,7 @@ class Restorer {
   Result<RootMetadata> root_metadata();
 
  private:
+  Result<Restored> restore_from(const std::string& directory, std::optional<std::int64_t> step, RestoreOptions options);
   Error no_such_step(std::int64_t step);
   bool is_gone(std::int64_t step);
   // Gives `read` an opened step, none: the latest, or null if there is none; again if that step was removed meanwhile.
@@ -37,8 +39,9 @@ class Restorer {
   std::invoke_result_t<Read, StepReader*> read_step(std::optional<std::int64_t> step, const Read& read);
 
   const RestoreContext context_;
-  const StepIndex& index_;
-  Saver& saver_;
+  const StepNaming& naming_;
+  Saver* const saver_;
+  const IoBackend backend_;
 };
 
 }  // namespace milepost

@@ -98,7 +98,7 @@ class ReadJob {
     std::unique_ptr<Coder> coder = take_coder();
     // Straight into the caller's memory where the whole chunk goes to one place.
     std::byte* destination = nullptr;
-    if (parts.size() == 1) {
+    if (parts.size() == 1 && !plan_.check_only) {
       const ReadPart& part = plan_.parts[parts[0]];
       if (!part.box && part.begin <= chunk.raw_offset && chunk.raw_offset + chunk.raw_bytes <= part.end) {
         destination = part.destination + (chunk.raw_offset - part.begin);
@@ -115,25 +115,36 @@ class ReadJob {
     }
     auto decoded =
         coder->decoder.decode(chunk.encoding, chunk.kind, stored, chunk.stored_digest, raw, chunk.raw_digest);
-    if (decoded.has_value() && !destination) {
-      for (const std::uint32_t part : parts) plan_.parts[part].take(raw, chunk.raw_offset);
-    }
+    if (decoded.has_value() && !destination) hand_out(read, raw);
     put_coder(std::move(coder));
     if (decoded.has_value()) progress_.add(chunk.raw_bytes);
     return decoded;
   }
 
+  // A good chunk's bytes to all that want some of them.
+  void hand_out(const ChunkRead& read, std::span<const std::byte> raw) {
+    const std::uint64_t offset = item_.chunks[read.stream][read.chunk].raw_offset;
+    for (std::uint32_t i = 0; i < read.part_count; ++i) {
+      const ReadPart& part = plan_.parts[plan_.part_indices[read.first_part + i]];
+      auto taken = plan_.check_only ? part.check(raw, offset) : part.take(raw, offset);
+      if (taken.has_error()) report(read, taken.error(), &part);
+    }
+  }
+
   void finish(const ChunkRead& read, const Result<void>& result) {
-    if (result.has_error()) {
-      const Stream& stream = item_.manifest.streams[read.stream];
-      Error error = result.error();
-      error.within(item_.directory + "/" + stream.data_file + "@" +
-                   std::to_string(item_.chunks[read.stream][read.chunk].file_offset));
-      const std::lock_guard lock(error_mutex_);
-      if (!on_error_(read, std::move(error))) {
-        const std::lock_guard state_lock(mutex_);
-        stopped_ = true;
-      }
+    if (result.has_value()) return;
+    const Stream& stream = item_.manifest.streams[read.stream];
+    Error error = result.error();
+    error.within(item_.directory + "/" + stream.data_file + "@" +
+                 std::to_string(item_.chunks[read.stream][read.chunk].file_offset));
+    report(read, std::move(error), nullptr);
+  }
+
+  void report(const ChunkRead& read, Error error, const ReadPart* misfit) {
+    const std::lock_guard lock(error_mutex_);
+    if (!on_error_(read, std::move(error), misfit)) {
+      const std::lock_guard state_lock(mutex_);
+      stopped_ = true;
     }
   }
 

@@ -37,8 +37,9 @@ class ReadProgress {
   std::uint64_t bytes_done_ = 0;
 };
 
-// What became of one bad chunk: called from workers, one call at a time; false: go no further.
-using ChunkErrorFn = std::function<bool(const ChunkRead&, Error)>;
+// What became of one bad chunk: called from workers, one call at a time; false: go no further. A chunk may be good and
+// still hold an element that cannot be cast: then `misfit` is the part that wanted it, otherwise null.
+using ChunkErrorFn = std::function<bool(const ChunkRead&, Error, const ReadPart* misfit)>;
 
 // Returns when all is done and nothing is in flight.
 void read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,

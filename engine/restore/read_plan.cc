@@ -1,7 +1,12 @@
 #include "milepost/engine/restore/read_plan.h"
 
+#include "milepost/engine/state/cast.h"
+#include "milepost/io/try.h"
+
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <string>
 
 namespace milepost {
 namespace {
@@ -39,14 +44,15 @@ ReadPart make_part(const StoredLeaf& leaf, const Shard& shard, const LeafTarget&
   part.begin = shard.offset;
   part.end = shard.offset + packed_bytes(leaf.dtype, shard.extent).value();
   const Tensor& destination = target.destination;
-  if (wanted.whole_shard && wanted.extent == destination.shape() && destination.is_contiguous()) {
+  if (wanted.whole_shard && wanted.extent == destination.shape() && destination.is_contiguous() &&
+      destination.dtype() == leaf.dtype) {
     part.destination = destination.data();
     return part;
   }
   part.box = std::make_unique<ReadPart::Box>(
       ReadPart::Box{BoxRuns(shard.extent, minus(wanted.start, shard.start), wanted.extent),
                     slice(destination, minus(wanted.start, target.start), wanted.extent),
-                    static_cast<std::uint64_t>(bits_of(leaf.dtype)) / 8});
+                    static_cast<std::uint64_t>(bits_of(leaf.dtype)) / 8, leaf.dtype, wanted.start});
   return part;
 }
 
@@ -75,6 +81,31 @@ void add_reads(ReadPlan& plan, std::uint32_t stream, const std::vector<Chunk>& c
   }
 }
 
+// Casts elements [first, first + count) of a box's packed order to where they go, or only tries to.
+Result<void> cast_run(const ReadPart::Box& box, const std::byte* elements, std::int64_t first, std::int64_t count,
+                      bool check_only) {
+  std::array<std::byte, 8 << 10> block;  // stays in the first cache
+  const Tensor& destination = box.destination;
+  const std::int64_t block_elements = static_cast<std::int64_t>(block.size()) * 8 / bits_of(destination.dtype());
+  for (std::int64_t done = 0; done < count; done += block_elements) {
+    const std::int64_t part = std::min(block_elements, count - done);
+    const auto misfit = cast(box.dtype, elements + done * static_cast<std::int64_t>(box.width), destination.dtype(),
+                             block.data(), static_cast<std::size_t>(part));
+    if (misfit) {
+      Shape index = box.start;
+      std::int64_t rest = first + done + static_cast<std::int64_t>(misfit->index);
+      for (std::size_t d = index.size(); d-- > 0;) {
+        index[d] += rest % destination.shape()[d];
+        rest /= destination.shape()[d];
+      }
+      return Error(ErrorCode::invalid_argument, "element " + to_string(index) + " is " + misfit->value + ", which " +
+                                                    std::string(name_of(destination.dtype())) + " does not have");
+    }
+    if (!check_only) scatter(block.data(), destination, first + done, part);
+  }
+  return {};
+}
+
 }  // namespace
 
 bool ReadPart::touches(std::uint64_t from, std::uint64_t to) const {
@@ -86,13 +117,22 @@ bool ReadPart::touches(std::uint64_t from, std::uint64_t to) const {
   return begin + static_cast<std::uint64_t>(box->runs.offset(run)) * box->width < to;
 }
 
-void ReadPart::take(std::span<const std::byte> raw, std::uint64_t offset) const {
+Result<void> ReadPart::take(std::span<const std::byte> raw, std::uint64_t offset) const {
+  if (box) return take_box(raw, offset, false);
   const std::uint64_t from = std::max(begin, offset);
   const std::uint64_t to = std::min<std::uint64_t>(end, offset + raw.size());
-  if (!box) {
-    std::memcpy(destination + (from - begin), raw.data() + (from - offset), to - from);
-    return;
-  }
+  std::memcpy(destination + (from - begin), raw.data() + (from - offset), to - from);
+  return {};
+}
+
+Result<void> ReadPart::check(std::span<const std::byte> raw, std::uint64_t offset) const {
+  if (!box || box->dtype == box->destination.dtype()) return {};
+  return take_box(raw, offset, true);
+}
+
+Result<void> ReadPart::take_box(std::span<const std::byte> raw, std::uint64_t offset, bool check_only) const {
+  const std::uint64_t from = std::max(begin, offset);
+  const std::uint64_t to = std::min<std::uint64_t>(end, offset + raw.size());
   // In elements of the shard; chunks are cut between elements.
   const auto width = static_cast<std::int64_t>(box->width);
   const auto low = static_cast<std::int64_t>((from - begin) / box->width);
@@ -103,9 +143,15 @@ void ReadPart::take(std::span<const std::byte> raw, std::uint64_t offset) const 
     if (run_begin >= high) break;
     const std::int64_t first = std::max(run_begin, low);
     const std::int64_t last = std::min(run_begin + runs.run_elements(), high);
-    scatter(raw.data() + (from - offset) + (first - low) * width, box->destination,
-            run * runs.run_elements() + (first - run_begin), last - first);
+    const std::byte* const elements = raw.data() + (from - offset) + (first - low) * width;
+    const std::int64_t at = run * runs.run_elements() + (first - run_begin);
+    if (box->dtype == box->destination.dtype()) {
+      scatter(elements, box->destination, at, last - first);
+    } else {
+      MILEPOST_TRY(cast_run(*box, elements, at, last - first, check_only));
+    }
   }
+  return {};
 }
 
 ReadPlan plan_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks,

@@ -18,7 +18,9 @@ struct ReadPart {
   struct Box {
     BoxRuns runs;         // in elements of the shard
     Tensor destination;   // of the box
-    std::uint64_t width;  // bytes of an element
+    std::uint64_t width;  // bytes of an element of the shard
+    DType dtype;          // of the shard; if it is not the destination's, elements are cast
+    Shape start;          // of the box in the leaf
   };
 
   std::uint64_t begin = 0;  // in the stream
@@ -27,10 +29,16 @@ struct ReadPart {
   std::unique_ptr<Box> box;
   std::uint32_t leaf = 0;
 
-  // Copies what this part wants of the stream's bytes [offset, offset + raw.size()).
-  void take(std::span<const std::byte> raw, std::uint64_t offset) const;
+  // Copies what this part wants of the stream's bytes [offset, offset + raw.size()). invalid_argument, naming the
+  // element, if one cannot be cast.
+  Result<void> take(std::span<const std::byte> raw, std::uint64_t offset) const;
+  // The same error without the copy.
+  Result<void> check(std::span<const std::byte> raw, std::uint64_t offset) const;
   // Whether it wants any of them.
   bool touches(std::uint64_t from, std::uint64_t to) const;
+
+ private:
+  Result<void> take_box(std::span<const std::byte> raw, std::uint64_t offset, bool check_only) const;
 };
 
 // One chunk to be read, and the parts that take from it: part_indices[first_part ...).
@@ -46,6 +54,7 @@ struct ReadPlan {
   std::vector<std::uint32_t> part_indices;
   std::vector<ChunkRead> reads;  // by stream, then in raw order
   std::uint64_t raw_bytes = 0;   // of these chunks
+  bool check_only = false;       // nothing is copied
 };
 
 // `chunks` holds the table of each stream of the manifest.

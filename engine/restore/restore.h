@@ -29,8 +29,8 @@ struct RestoreItem {
 
   // Where to: leaves of this tree say what is wanted. Tensors with memory are filled in place (any
   // strides); abstract ones, and all leaves without a target, get fresh memory; scalars, strings and
-  // bytes are replaced. Paths, kinds, dtypes and shapes must match the checkpoint: every difference
-  // is listed. Without a target, the tree as saved.
+  // bytes are replaced. Paths, kinds, dtypes and shapes must match the checkpoint, but for what `placeholders`, `cast`
+  // and `fit` allow: every difference is listed. Without a target, the tree as saved.
   std::optional<Tree> target = std::nullopt;
 
   // Only leaves whose path matches one of these patterns (path_matches); empty: all. Containers on
@@ -39,12 +39,30 @@ struct RestoreItem {
 
   // Of these leaves only a part is read; the tensor in the result (and in the target) has the part's shape.
   std::vector<LeafSlice> slices = {};
+
+  // A null in the target stands for what is not wanted, a leaf or all below a map or list: it stays null, and nothing
+  // is read for it.
+  bool placeholders = false;
+
+  // A tensor of another dtype in the target is no difference: elements are cast as they come, chunk by chunk. Between
+  // floats (f64, f32, bf16, f16, f8_e5m2, f8_e4m3 and their fnuz kinds) they are rounded to the nearest, ties to even;
+  // too large ones become infinity, or NaN in a type without one; NaN stays NaN. Between integers and bool every value
+  // must fit, otherwise invalid_argument names leaf and element. All other pairs, floats and integers too, stay
+  // differences.
+  bool cast = false;
+
+  // Another shape of the same rank is no difference: the corner that both have is read (of a slice, its corner), and
+  // the bytes of all other elements of the target are set to zero. Not of elements under a byte.
+  bool fit = false;
 };
 
 struct RestoreOptions {
   // Which items; empty: all, as saved.
   std::vector<RestoreItem> items = {};
-  // Reads and checks everything once before the first byte of a target is changed, and then again.
+  // Another directory than the manager's, with steps of the same names; empty: the manager's own. Nothing in it is
+  // changed, and a save into it is not waited for. Only for CheckpointManager::restore: a StepReader has its directory.
+  std::string directory = {};
+  // Reads and checks everything once, casts included, before the first byte of a target is changed, and then again.
   // Without it a target's content has no meaning after an error.
   bool verify_first = false;
   ProgressFn on_progress = {};

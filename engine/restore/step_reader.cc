@@ -223,6 +223,10 @@ Result<const std::vector<Chunk>*> StepReader::chunks(std::string_view item, std:
 Result<Restored> StepReader::restore(RestoreOptions options) {
   TraceSlice slice("restore", {{"step", record().step}});
   const auto explain = [&](Error error) { return std::move(error).within("step " + std::to_string(record().step)); };
+  if (!options.directory.empty()) {
+    return explain(Error(ErrorCode::invalid_argument,
+                         "directory: this step was opened in " + state_->context.store->description()));
+  }
   if (options.items.empty()) {
     for (const ItemRecord& item : record().items) options.items.push_back({.name = item.name});
   }
@@ -252,20 +256,20 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
   ReadProgress progress(std::move(options.on_progress), options.verify_first ? 2 * raw_bytes : raw_bytes);
   for (int pass = options.verify_first ? 0 : 1; pass < 2; ++pass) {
     for (Part& part : parts) {
-      ReadPlan dry;
-      if (pass == 0) {
-        for (ChunkRead read : part.plan.reads) dry.reads.push_back({read.stream, read.chunk, 0, 0});
-      }
+      part.plan.check_only = pass == 0;
+      if (pass == 1) fill_padding(part.target);
       std::optional<Error> error;
-      read_chunks(
-          state_->context, *part.files, pass == 0 ? dry : part.plan, progress, [&](const ChunkRead& read, Error bad) {
-            if (error) return false;
-            const auto leaves = affected_leaves(*part.files, read.stream, &part.files->chunks[read.stream][read.chunk]);
-            std::string context = "leaf " + part.files->paths[leaves.front()];
-            if (leaves.size() > 1) context += " and " + std::to_string(leaves.size() - 1) + " more";
-            error = std::move(bad).within(std::move(context));
-            return false;
-          });
+      const auto on_error = [&](const ChunkRead& read, Error bad, const ReadPart* misfit) {
+        if (error) return false;
+        const auto leaves =
+            misfit ? std::vector<std::size_t>{misfit->leaf}
+                   : affected_leaves(*part.files, read.stream, &part.files->chunks[read.stream][read.chunk]);
+        std::string context = "leaf " + part.files->paths[leaves.front()];
+        if (leaves.size() > 1) context += " and " + std::to_string(leaves.size() - 1) + " more";
+        error = std::move(bad).within(std::move(context));
+        return false;
+      };
+      read_chunks(state_->context, *part.files, part.plan, progress, on_error);
       if (error) return explain(error->within("item " + part.files->manifest.item));
     }
   }
@@ -300,7 +304,7 @@ Result<void> StepReader::State::verify_item(const ItemRecord& item_record, ReadP
   MILEPOST_ASSIGN(const ItemFiles* files, item(item_record.name));
   for (std::uint32_t s = 0; s < files->manifest.streams.size(); ++s) MILEPOST_TRY(verify_header(*files, s, damage));
   const ReadPlan plan = plan_all_reads(files->manifest, files->chunks);
-  read_chunks(context, *files, plan, progress, [&](const ChunkRead& read, Error error) {
+  read_chunks(context, *files, plan, progress, [&](const ChunkRead& read, Error error, const ReadPart*) {
     const Chunk& chunk = files->chunks[read.stream][read.chunk];
     damage.push_back({files->directory + '/' + files->manifest.streams[read.stream].data_file, chunk.file_offset,
                       chunk.stored_bytes, name_leaves(*files, affected_leaves(*files, read.stream, &chunk)),

@@ -1,5 +1,7 @@
 #include "milepost/engine/restore/target.h"
 
+#include "milepost/engine/state/cast.h"
+#include "milepost/engine/state/strided.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -66,6 +68,10 @@ class Resolver {
 
   // The result for a node; none if nothing below it is wanted.
   std::optional<Tree> visit(const Tree& saved, Tree* target, std::string& path) {
+    if (request_.placeholders && target && target->get_if<std::nullptr_t>()) {
+      pass_over(saved, path);
+      return Tree();
+    }
     if (const auto* map = saved.get_if<Tree::Map>()) return visit_map(*map, target, path);
     if (const auto* list = saved.get_if<Tree::List>()) return visit_list(*list, target, path);
     return visit_leaf(saved, target, path);
@@ -122,13 +128,19 @@ class Resolver {
     return Tree(std::move(result));
   }
 
-  // A container on one side only, or of another kind.
-  std::optional<Tree> mismatch(const Tree& saved, Tree* target, const std::string& path) {
+  // Counts the leaves of a node; whether any is selected.
+  bool pass_over(const Tree& saved, const std::string& path) {
     bool wanted = false;
     for_each_leaf(saved, [&](const std::string& below, const Tree& leaf) {
       if (leaf.get_if<Tensor>()) ++next_leaf_;
       wanted |= selected(below.empty() ? path : path.empty() ? below : path + "/" + below);
     });
+    return wanted;
+  }
+
+  // A container on one side only, or of another kind.
+  std::optional<Tree> mismatch(const Tree& saved, Tree* target, const std::string& path) {
+    const bool wanted = pass_over(saved, path);
     if (wanted || request_.select.empty()) {
       differ(path, "the checkpoint has a " + saved.describe() + ", the target a " + target->describe());
     }
@@ -191,34 +203,65 @@ class Resolver {
       extent = slice->second->extent;
       if (!check_slice(entry, start, extent, path)) return Tree();
     }
-    if (target) {
-      const auto* given = target->get_if<Tensor>();
-      if (!given) {
-        differ(path, "the checkpoint has a " + Tree(Tensor::abstract(entry.dtype, entry.shape)).describe() +
-                         ", the target a " + target->describe());
-        return *target;
-      }
+    if (!target) {
+      if (!differences_.empty()) return Tree();  // nothing will be read: allocate nothing
+      if (!bind(leaf, path, std::move(start), entry.dtype, extent)) return std::nullopt;
+      return Tree(result_->leaves.back().destination);
+    }
+    const auto* given = target->get_if<Tensor>();
+    if (given) {
       if (const auto valid = given->check(); valid.has_error()) {
         differ(path, valid.error().message());
         return *target;
       }
-      if (given->dtype() != entry.dtype || given->shape() != extent) {
-        differ(path, "the checkpoint has a " + Tree(Tensor::abstract(entry.dtype, extent)).describe() +
-                         ", the target a " + target->describe());
-        return *target;
-      }
-      if (!given->is_abstract()) {
-        if (given->is_read_only()) {
-          differ(path, "the target is read-only memory");
-        } else {
-          result_->leaves.push_back({leaf, path, std::move(start), *given});
-        }
-        return *target;
-      }
     }
-    if (!differences_.empty()) return Tree();  // nothing will be read: allocate nothing
-    if (!bind(leaf, path, std::move(start), entry.dtype, extent)) return std::nullopt;
-    return Tree(result_->leaves.back().destination);
+    if (!given || !dtype_fits(entry.dtype, given->dtype()) || !shape_fits(entry.dtype, extent, given->shape())) {
+      differ(path, "the checkpoint has a " + Tree(Tensor::abstract(entry.dtype, extent)).describe() +
+                       ", the target a " + target->describe());
+      return *target;
+    }
+    if (given->is_read_only()) {
+      differ(path, "the target is read-only memory");
+      return *target;
+    }
+    Tree result = *target;
+    if (given->is_abstract()) {
+      if (!differences_.empty()) return Tree();
+      if (!bind(leaf, path, std::move(start), given->dtype(), given->shape())) return std::nullopt;
+      result = result_->leaves.back().destination;
+    } else {
+      result_->leaves.push_back({leaf, path, std::move(start), *given});
+    }
+    fit(result_->leaves.back(), extent);
+    return result;
+  }
+
+  bool dtype_fits(DType saved, DType given) const {
+    return given == saved || (request_.cast && can_cast(saved, given));
+  }
+
+  bool shape_fits(DType saved, const Shape& extent, const Shape& given) const {
+    return given == extent || (request_.fit && given.size() == extent.size() && is_byte_sized(saved));
+  }
+
+  // Cuts a destination down to the corner that it has in common with what was saved; the rest is padding.
+  static void fit(LeafTarget& leaf, const Shape& extent) {
+    const Tensor whole = leaf.destination;
+    if (whole.shape() == extent) return;
+    // One box for each dimension in which the target reaches further; together they are all but the corner.
+    Shape start(extent.size(), 0);
+    Shape size = whole.shape();
+    for (std::size_t d = 0; d < extent.size(); ++d) {
+      const std::int64_t common = std::min(extent[d], whole.shape()[d]);
+      if (common < whole.shape()[d]) {
+        start[d] = common;
+        size[d] = whole.shape()[d] - common;
+        if (element_count(size).value_or(0) != 0) leaf.padding.push_back(slice(whole, start, size));
+        start[d] = 0;
+      }
+      size[d] = common;
+    }
+    leaf.destination = slice(whole, start, size);
   }
 
   bool check_slice(const StoredLeaf& entry, const Shape& start, const Shape& extent, const std::string& path) {
@@ -263,6 +306,12 @@ class Resolver {
 
 Result<ItemTarget> resolve_target(const Manifest& manifest, RestoreItem request) {
   return Resolver(manifest, request).run();
+}
+
+void fill_padding(const ItemTarget& target) {
+  for (const LeafTarget& leaf : target.leaves) {
+    for (const Tensor& padding : leaf.padding) fill_zero(padding);
+  }
 }
 
 void finish_target(const Manifest& manifest, ItemTarget& target) {

@@ -14,8 +14,9 @@ namespace milepost {
 struct LeafTarget {
   std::size_t leaf = 0;  // in Manifest::leaves
   std::string path;
-  Shape start;         // of the part; its extent is the destination's shape
-  Tensor destination;  // has memory
+  Shape start;                       // of the part; its extent is the destination's shape
+  Tensor destination;                // has memory; of another dtype than the leaf, if that is to be cast
+  std::vector<Tensor> padding = {};  // what of the target is set to zero
 };
 
 struct ItemTarget {
@@ -26,6 +27,9 @@ struct ItemTarget {
 // invalid_argument: the target does not fit, with one line for each difference. not_found: a pattern or
 // a slice's path that matches nothing.
 Result<ItemTarget> resolve_target(const Manifest& manifest, RestoreItem request);
+
+// Before any leaf is read.
+void fill_padding(const ItemTarget& target);
 
 // After all leaves have been read: moves large strings and bytes into the tree.
 void finish_target(const Manifest& manifest, ItemTarget& target);

@@ -1,6 +1,7 @@
 #include "milepost/engine/state/strided.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
 
@@ -87,6 +88,15 @@ void scatter(const std::byte* packed, const Tensor& tensor, std::int64_t first, 
     return;
   }
   move<false>(const_cast<std::byte*>(packed), tensor, first, count);
+}
+
+void fill_zero(const Tensor& tensor) {
+  static constexpr std::array<std::byte, 64 << 10> zeros{};
+  const std::int64_t count = tensor.element_count();
+  const std::int64_t block = static_cast<std::int64_t>(zeros.size()) * 8 / bits_of(tensor.dtype());
+  for (std::int64_t done = 0; done < count; done += block) {
+    scatter(zeros.data(), tensor, done, std::min(block, count - done));
+  }
 }
 
 Tensor slice(const Tensor& tensor, const Shape& start, const Shape& extent) {

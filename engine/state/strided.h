@@ -13,6 +13,9 @@ namespace milepost {
 void gather(const Tensor& tensor, std::int64_t first, std::int64_t count, std::byte* packed);
 void scatter(const std::byte* packed, const Tensor& tensor, std::int64_t first, std::int64_t count);
 
+// Sets every byte of every element to zero; of a byte-sized tensor with memory, that has passed check().
+void fill_zero(const Tensor& tensor);
+
 // The part [start, start + extent) of a tensor, as a view of the same memory.
 Tensor slice(const Tensor& tensor, const Shape& start, const Shape& extent);
 

@@ -1,11 +1,13 @@
 // Where a restore goes: given, fresh and partial targets; what does not fit is said path by path.
 #include "tests/engine/open_manager.h"
 #include "tests/engine/trees.h"
+#include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 
 #include <gmock/gmock.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -124,6 +126,56 @@ TEST(RestoreTarget, SelectsLeaves) {
     EXPECT_THAT(missing.error().to_string(),
                 AllOf(HasSubstr(std::string("pattern ") + pattern), Not(HasSubstr("pattern text"))));
   }
+}
+
+// Counts the reads of tensor data.
+TEST(RestoreTarget, PlaceholdersAreNotRead) {
+  Tree tree;
+  tree["opt"]["m"] = make_tensor(DType::f32, {1200, 1024}, Layout::packed, 1);
+  tree["opt"]["text"] = std::string(5000, 'x');
+  tree["list"] = Tree::list({make_tensor(DType::f32, {1200, 1024}, Layout::packed, 2), 7, nullptr});
+  tree["w"] = make_tensor(DType::f32, {1200, 1024}, Layout::packed, 3);
+  auto store = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(store));
+  ASSERT_TRUE(manager.save(1, {{"state", tree}}, {.codec = Codec::none()}).value());
+  EXPECT_OK(manager.wait_until_finished());
+  const auto reads = [&] {
+    const auto log = store->log();
+    return std::count_if(log.begin(), log.end(), [](const LoggedOperation& logged) {
+      return logged.operation == Operation::read && logged.path.find("/data-") != std::string::npos;
+    });
+  };
+  const auto reads_of = [&](RestoreItem item, const Tree& expected) {
+    const auto before = reads();
+    auto restored = restore(manager, std::move(item));
+    EXPECT_EQ(error_of(restored), "");
+    EXPECT_TRUE(restored.has_value() && difference(expected, restored->tree()).empty());
+    return reads() - before;
+  };
+  const auto all = reads_of({.name = "state"}, tree);
+  EXPECT_GE(all, 4);
+
+  // A leaf, a whole map, and a place in a list.
+  Tree target = target_like(tree, Layout::packed);
+  target["opt"] = nullptr;
+  target["list"].get_if<Tree::List>()->front() = nullptr;
+  Tree expected = deep_copy(tree);
+  expected["opt"] = nullptr;
+  expected["list"].get_if<Tree::List>()->front() = nullptr;
+  const auto some = reads_of({.name = "state", .target = target, .placeholders = true}, expected);
+  EXPECT_GE(some, 1);
+  EXPECT_LE(some, 3) << "its 4.7 MiB lie in two chunks, or three";
+
+  target["w"] = nullptr;
+  expected["w"] = nullptr;
+  EXPECT_EQ(reads_of({.name = "state", .target = target, .placeholders = true}, expected), 0);
+  EXPECT_EQ(reads_of({.name = "state", .target = Tree(), .placeholders = true}, Tree()), 0);
+  // Patterns still find what is passed over.
+  EXPECT_EQ(reads_of({.name = "state", .target = target, .select = {"opt/m", "w"}, .placeholders = true}, target), 0);
+
+  const auto refused = restore(manager, {.name = "state", .target = target});
+  ASSERT_TRUE(refused.has_error());
+  EXPECT_THAT(refused.error().to_string(), AllOf(HasSubstr("3 differences"), HasSubstr("the target a null")));
 }
 
 TEST(RestoreTarget, ListsEveryDifference) {
