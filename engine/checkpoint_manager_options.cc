@@ -43,6 +43,7 @@ Result<void> check_options(const CheckpointManagerOptions& options) {
     return invalid("staging_bytes is " + std::to_string(options.staging_bytes) + ": it must be at least " +
                    std::to_string(staging_bytes_min));
   }
+  if (options.write_retries < 0) return invalid("write_retries is negative");
   if (options.worker_threads < 0) return invalid("worker_threads is negative");
   if (options.worker_nice < 0 || options.worker_nice > 19) return invalid("worker_nice is not between 0 and 19");
   MILEPOST_TRY(check_codec(options.codec));

@@ -63,6 +63,9 @@ struct CheckpointManagerOptions {
   // How long save(), wait_until_finished() and close() wait at most for a save in flight: deadline_exceeded then.
   std::chrono::nanoseconds timeout = std::chrono::seconds(1200);
   OnSaveError on_save_error = OnSaveError::report_and_go_on;
+  // How many failed writes of data a save repeats, at once, before it fails: for network file systems and disks that
+  // fail now and then. Errors of fsync, and full disks, are never tried again.
+  int write_retries = 0;
   // Tells when the job is to be stopped; may be shared by several managers.
   std::shared_ptr<PreemptionWatcher> preemption = nullptr;
 

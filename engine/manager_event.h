@@ -39,6 +39,7 @@ struct SaveCounters {
   std::uint64_t committed = 0;
   std::uint64_t failed = 0;
   std::uint64_t declined = 0;      // save() returned false
+  std::uint64_t retries = 0;       // of writes that failed, in saves that were committed
   std::uint64_t removed = 0;       // steps, by retention or delete_step()
   std::uint64_t raw_bytes = 0;     // of state, committed
   std::uint64_t stored_bytes = 0;  // on disk

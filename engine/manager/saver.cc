@@ -144,6 +144,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
                       std::move(custom_metadata).value(),
                       options_.on_save_progress,
                       *waited_s,
+                      options_.write_retries,
                       options.overwrite};
   collector_.spare(step);
   auto job = std::make_shared<SaveJob>(context_, std::move(request), called);
@@ -286,6 +287,7 @@ void Saver::finish_report(SaveReport& report) {
   report.grace = std::move(grace_);
   last_report_ = report;
   ++counters_.committed;
+  counters_.retries += report.retries;
   counters_.raw_bytes += report.raw_bytes;
   counters_.stored_bytes += report.stored_bytes;
   throughput_.add(compressed_, report.raw_bytes, report.durable_s - waited_s_, report.committed_s - waited_s_);

@@ -305,8 +305,21 @@ void SaveJob::start_write(PendingWrite write) {
                       });
 }
 
+// The same bytes to the same place, and no fsync has looked at the file yet: a failed write may be repeated, as a
+// failed fsync may not.
+bool SaveJob::may_retry(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  if (error.code() != ErrorCode::io && error.code() != ErrorCode::unavailable) return false;
+  if (failed_ || retries_ >= static_cast<std::uint64_t>(request_.write_retries)) return false;
+  ++retries_;
+  return true;
+}
+
 void SaveJob::written(PendingWrite write, Result<std::size_t> result) {
-  if (result.has_error()) fail(explain(write.chunk, result.error()));
+  if (result.has_error()) {
+    if (may_retry(result.error())) return start_write(std::move(write));
+    fail(explain(write.chunk, result.error()));
+  }
   write.block.reset();
   snapshot_->block_freed();
   {
@@ -563,6 +576,10 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   report.step = request_.step;
   report.mode = request_.mode;
   report.commit_unix_ns = record.commit_unix_ns;
+  {
+    const std::lock_guard lock(mutex_);
+    report.retries = retries_;
+  }
   report.raw_bytes = raw_bytes_;
   report.committed_s = seconds_since_call();
   return report;

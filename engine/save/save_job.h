@@ -64,6 +64,7 @@ struct SaveRequest {
   std::string custom_metadata_json;
   ProgressFn on_progress;
   double waited_s = 0;     // before, for the save in flight
+  int write_retries = 0;   // failed writes of data that are tried again, in all
   bool overwrite = false;  // a step that is there; see Attempt::publish
 };
 
@@ -150,6 +151,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   void pump_writes();
   void start_write(PendingWrite write);
   void written(PendingWrite write, Result<std::size_t> result);
+  bool may_retry(const Error& error);
   void mark_finished(std::size_t chunks);
 
   void report_progress();
@@ -201,6 +203,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   bool coding_ = false;  // workers have been called
   bool ended_ = false;
   std::optional<Error> error_;
+  std::uint64_t retries_ = 0;
   double captured_s_ = 0;
   double written_s_ = 0;
 };

@@ -40,6 +40,7 @@ struct SaveReport {
   SnapshotMode mode = SnapshotMode::copy;
   std::uint64_t raw_bytes = 0;     // of state
   std::uint64_t stored_bytes = 0;  // on disk
+  std::uint64_t retries = 0;       // of writes that failed
   double waited_s = 0;             // for the save before, inside the call
   double stall_s = 0;              // the whole call
   double captured_s = 0;

@@ -197,6 +197,34 @@ TEST(Failures, MayEndSavingForGood) {
   EXPECT_HOLDS(manager, 1, small_tree(1));
 }
 
+TEST(Failures, OfWritesMayBeTriedAgain) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  for (const Codec codec : {Codec::none(), Codec::fast()}) {
+    auto options = small_options(faults);
+    options.write_retries = 2;
+    options.step_prefix = codec.to_string() + "_";
+    options.codec = codec;
+    auto manager = open_manager(options);
+    faults->inject({.operations = {Operation::write}, .path_contains = "data-"});
+    ASSERT_TRUE(manager.save(1, state(1)).value());
+    EXPECT_OK(manager.wait_until_finished());
+    EXPECT_EQ(manager.last_save()->retries, 1u);
+    EXPECT_EQ(manager.counters().retries, 1u);
+    EXPECT_HOLDS(manager, 1, small_tree(1));
+    // Too often, or with an error that no repetition helps: then the save fails.
+    const std::uint64_t before = faults->faults_fired();
+    faults->inject({.forever = true, .operations = {Operation::write}, .path_contains = "data-"});
+    ASSERT_TRUE(manager.save(2, state(2)).value());
+    EXPECT_EQ(manager.wait_until_finished().error().code(), ErrorCode::io);
+    EXPECT_GE(faults->faults_fired(), before + 3);
+    faults->inject({.system_errno = ENOSPC, .operations = {Operation::write}, .path_contains = "data-"});
+    ASSERT_TRUE(manager.save(3, state(3)).value());
+    EXPECT_EQ(manager.wait_until_finished().error().code(), ErrorCode::no_space);
+    faults->heal();
+    EXPECT_TRUE(faults->violations().empty());
+  }
+}
+
 TEST(Failures, WaitingEndsInTime) {
   auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
   auto options = small_options(hooks);
