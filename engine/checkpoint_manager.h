@@ -43,7 +43,8 @@ class CheckpointManager {
   // As close(), but nobody hears of an error: close() first.
   ~CheckpointManager();
 
-  // Freezes the items and schedules their save; true: scheduled; false: should_save(step) is false.
+  // Freezes the items and schedules their save; true: scheduled; false: should_save(step) is false, or, after a
+  // preemption notice, no more than the save in flight fits into the grace period (on_event says so).
   // Waits for the save in flight first, and returns its error if nobody has seen it yet (then this
   // step is not saved; call again). invalid_argument names the item and leaf; already_exists, which in modes
   // lazy and borrow is the save's error, not the call's, if somebody else made the step since it was last listed.
@@ -93,7 +94,8 @@ class CheckpointManager {
   // Lists the directory again, which another process may have changed.
   Result<void> reload();
 
-  // Whether save(step) would save it. If a function or policy of the options throws: true, and save() tells.
+  // Whether save(step) would save it; to be asked for the step at hand. If a function or policy of the options throws:
+  // true, and save() tells.
   bool should_save(std::int64_t step);
   // The same with the reason; of the tuning policies, with the interval that they chose.
   Result<SaveDecision> save_decision(std::int64_t step);

@@ -26,9 +26,11 @@ static Result<void> check_preservation(const CheckpointManagerOptions& options) 
   if (options.best_mode != BestMode::max && options.best_mode != BestMode::min) {
     return invalid("best_mode is neither max nor min");
   }
-  if (options.preservation_policy && (options.max_to_keep || options.keep_time_interval || options.keep_period)) {
-    return invalid("preservation_policy excludes max_to_keep, keep_time_interval and keep_period");
+  if (options.preservation_policy &&
+      (options.max_to_keep || options.keep_time_interval || options.keep_period || options.keep_latest)) {
+    return invalid("preservation_policy excludes max_to_keep, keep_time_interval, keep_period and keep_latest");
   }
+  if (options.keep_latest && !options.max_to_keep) return invalid("keep_latest is beside max_to_keep: set that too");
   return {};
 }
 

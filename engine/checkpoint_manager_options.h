@@ -31,16 +31,18 @@ enum class OnSaveError : std::uint8_t {
   refuse_to_save,    // every later save() returns it: for loops that must not train on without checkpoints
 };
 
-// The functions and policies given here are called without any lock held, from whatever thread.
+// The functions and policies given here are called from whatever thread, and must not call the manager.
 struct CheckpointManagerOptions {
   // --- When to save: the step's multiple, or one of these steps, or preemption, or the first of all; or what
-  // should_save_fn says, or preemption; or what the policy alone says. Never a step that is not later than the latest.
+  // should_save_fn says, or preemption; or what the policy alone says, or preemption. Never a step that is not later
+  // than the latest.
   std::int64_t save_interval_steps = 1;  // at least 1
   std::set<std::int64_t> save_on_steps = {};
   ShouldSaveFn should_save_fn = {};
   SaveDecisionPolicy save_decision_policy = {};
 
-  // --- What to keep. The newest step is always kept. A policy excludes the simple options.
+  // --- What to keep. The newest step is always kept. A policy excludes the simple options. Without max_to_keep, and
+  // without a policy, all steps are.
   std::optional<int> max_to_keep = std::nullopt;  // the latest, or with best_fn the best; none: all
   std::optional<std::chrono::nanoseconds> keep_time_interval = std::nullopt;  // and steps at least so far apart
   std::optional<std::int64_t> keep_period = std::nullopt;                     // and the multiples of this

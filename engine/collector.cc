@@ -182,7 +182,11 @@ Result<void> Collector::sweep(bool attempts) {
       const auto lock = store_.lock_directory(entry.name, LockKind::exclusive);
       if (lock.has_error()) continue;
       std::string name = trash_name_of_attempt(entry.name);
-      MILEPOST_TRY(store_.rename_no_replace(entry.name, name));
+      if (auto renamed = store_.rename_no_replace(entry.name, name); renamed.has_error()) {
+        // Another user's, where only owners may rename.
+        if (renamed.error().system_errno() == EPERM || renamed.error().system_errno() == EACCES) continue;
+        return renamed;
+      }
       trash.push_back(std::move(name));
     }
   }
@@ -190,6 +194,16 @@ Result<void> Collector::sweep(bool attempts) {
   // Also for those who died before they could make a rename of theirs durable.
   MILEPOST_TRY(store_.sync_directory(""));
   return unlink_all(std::move(trash));
+}
+
+bool Collector::has_put_off() const {
+  const std::lock_guard lock(mutex_);
+  return !put_off_.empty();
+}
+
+bool Collector::wait_idle(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_until(lock, deadline, [&] { return unlinking_ == 0; });
 }
 
 Result<void> Collector::wait() {

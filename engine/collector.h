@@ -75,6 +75,10 @@ class Collector {
   // system without locks nothing is known of attempts: they stay.
   Result<void> sweep() { return sweep(true); }
 
+  // Whether there is anything for retry().
+  bool has_put_off() const;
+  // Until nothing is being unlinked; false: not by the deadline.
+  bool wait_idle(std::chrono::steady_clock::time_point deadline);
   // Returns when nothing is being unlinked.
   Result<void> wait();
   // Both return the first error of the background that nobody has been told of yet, which is told by that.
@@ -100,7 +104,7 @@ class Collector {
   std::mutex collect_mutex_;  // one call at a time renames; taken before mutex_
 
   // Guarded by mutex_.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable idle_;
   std::vector<Victim> put_off_;
   Trash left_over_;  // could not be unlinked

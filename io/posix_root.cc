@@ -59,7 +59,7 @@ Result<void> make_durably(const std::string& path, std::optional<mode_t> mode) {
   }
   if (good) return {};
   const Error failure = Error::from_errno(errno, call);
-  ::rmdir(path.c_str());
+  if (made) ::rmdir(path.c_str());
   return failure;
 }
 

@@ -19,7 +19,18 @@ Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std:
 
 Error within_step(Error error, std::int64_t step) { return std::move(error).within("step " + std::to_string(step)); }
 
+// The end of time, when that is later.
+Saver::Clock::time_point after(std::chrono::nanoseconds wait) {
+  const auto now = Saver::Clock::now();
+  if (wait >= Saver::Clock::time_point::max() - now) return Saver::Clock::time_point::max();
+  return now + std::max(wait, std::chrono::nanoseconds::zero());
+}
+
 SaveDecisionPolicy decision_of(const CheckpointManagerOptions& options) {
+  // A job that is told to stop saves before, whatever the policy: else all since the last save is lost.
+  if (options.save_decision_policy && options.preemption) {
+    return AnySavePolicy{{PreemptionCheckpointingPolicy{}, options.save_decision_policy}};
+  }
   if (options.save_decision_policy) return options.save_decision_policy;
   return save_policy_of({options.save_interval_steps, options.save_on_steps, options.should_save_fn});
 }
@@ -109,20 +120,32 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
     if (decision.has_error()) return within_step(decision.error(), step);
     if (!decision->save) {
       const std::lock_guard lock(mutex_);
+      // Errors are not kept until a step's turn comes.
+      if (outcome_->finished) MILEPOST_TRY(tell_what_nobody_saw());
       ++counters_.declined;
       return false;
     }
   }
-  const auto refused = decide_in_grace(step, items, codec);
+  const auto predicted = decide_in_grace(step, items, codec);
   const auto waited_s = wait_for_turn();
   // The error of another save names its own step.
   if (waited_s.has_error()) return waited_s.error();
-  if (refused && !refused->start) {
-    emit({.kind = ManagerEventKind::preempted, .step = step, .reason = refused->reason});
-    return false;
+  if (predicted && !predicted->start && !options.force && !options.overwrite) {
+    // The save in flight was to be the last; if it failed, this one is.
+    std::unique_lock lock(mutex_);
+    if (!outcome_->error) {
+      ++counters_.declined;
+      if (last_report_) last_report_->grace = predicted;
+      lock.unlock();
+      emit({.kind = ManagerEventKind::preempted, .step = step, .reason = predicted->reason});
+      return false;
+    }
   }
   if (auto valid = check_file_name(index_.naming().name(step)); valid.has_error()) {
     return within_step(valid.error().within("step_name_format"), step);
+  }
+  if (index_.naming().parse(index_.naming().name(step)) != step) {
+    return within_step(invalid("step_name_format does not parse the name that it gives the step"), step);
   }
   const SnapshotMode mode = options.mode.value_or(options_.mode);
   if (!options.overwrite) {
@@ -151,6 +174,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return within_step(Error(ErrorCode::failed_precondition, "the manager is closed"), step);
+    MILEPOST_TRY(tell_what_nobody_saw());
     outcome_ = std::make_shared<Outcome>();
     job_ = job;
     grace_ = std::move(grace);
@@ -236,6 +260,8 @@ std::optional<GraceDecision> Saver::decide_in_grace(std::int64_t step, const Ite
   for (const Item& item : items) {
     for_each_leaf(item.tree, [&](const std::string&, const Tree& leaf) {
       if (const auto* tensor = leaf.get_if<Tensor>()) bytes += tensor->byte_count();
+      if (const auto* text = leaf.get_if<std::string>()) bytes += text->size();
+      if (const auto* blob = leaf.get_if<Tree::Bytes>()) bytes += blob->size();
     });
   }
   budget.next_bytes = bytes;
@@ -257,15 +283,10 @@ Result<double> Saver::wait_for_turn() {
   std::unique_lock lock(mutex_);
   if (closed_) return Error(ErrorCode::failed_precondition, "the manager is closed");
   if (options_.read_only) return Error(ErrorCode::failed_precondition, "the manager is read-only");
-  if (!changed_.wait_for(lock, options_.timeout, [&] { return !job_; })) return too_late(job_, options_.timeout);
-  lock.unlock();
-  keep_for_all(collector_.check());
-  lock.lock();
-  if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
-  if (gave_up_) {
-    return Error(gave_up_->code(), "no step is saved any more since a save failed: " + gave_up_->to_string(),
-                 gave_up_->system_errno());
+  if (!changed_.wait_until(lock, after(options_.timeout), [&] { return !job_; })) {
+    return too_late(job_, options_.timeout);
   }
+  MILEPOST_TRY(tell_what_nobody_saw());
   return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
@@ -283,7 +304,7 @@ Result<void> Saver::check_free(std::int64_t step, bool look) {
 
 void Saver::finish_report(SaveReport& report) {
   report.waited_s = waited_s_;
-  report.stall_s = stall_s_;
+  report.stall_s = stall_s_ > 0 ? stall_s_ : report.committed_s;  // save() has not returned yet
   report.grace = std::move(grace_);
   last_report_ = report;
   ++counters_.committed;
@@ -333,7 +354,7 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   Trace::flush();
   const std::lock_guard lock(mutex_);
   pace_.finish_save(now_s(), committed);
-  if (error) outcome_->error = std::move(error);  // a listener's is there already
+  if (error) keep(*error);
   outcome_->finished = true;
   job_.reset();
   changed_.notify_all();
@@ -369,7 +390,7 @@ Result<void> Saver::remove_old_steps(std::int64_t newest) {
 
 void Saver::count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan) {
   for (const std::int64_t step : steps) {
-    index_.forget(step);
+    if (!index_.forget(step)) continue;
     {
       const std::lock_guard lock(mutex_);
       ++counters_.removed;
@@ -403,19 +424,24 @@ Result<void> Saver::tell(Outcome& outcome) {
 }
 
 Result<void> Saver::tell_last() {
-  const std::lock_guard lock(mutex_);
+  if (auto removed = collector_.check(); removed.has_error()) keep(removed.error());
   return tell(*outcome_);
 }
 
-// An error of the background that belongs to no save is told like one of the last save.
-void Saver::keep_for_all(const Result<void>& background) {
-  if (background.has_value()) return;
-  const std::lock_guard lock(mutex_);
+Result<void> Saver::tell_what_nobody_saw() {
+  if (auto removed = collector_.check(); removed.has_error()) keep(removed.error());
+  if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
+  if (!gave_up_) return {};
+  return Error(gave_up_->code(), "no step is saved any more since a save failed: " + gave_up_->to_string(),
+               gave_up_->system_errno());
+}
+
+void Saver::keep(const Error& error) {
   const bool first = !outcome_->error || outcome_->error_seen;
-  outcome_->error = first ? background.error()
-                          : Error(outcome_->error->code(),
-                                  outcome_->error->to_string() + "; and then: " + background.error().to_string(),
-                                  outcome_->error->system_errno());
+  outcome_->error =
+      first ? error
+            : Error(outcome_->error->code(), outcome_->error->to_string() + "; and then: " + error.to_string(),
+                    outcome_->error->system_errno());
   outcome_->error_seen = false;
 }
 
@@ -429,19 +455,20 @@ Error Saver::too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseco
   return within_step(Error(ErrorCode::deadline_exceeded, text), job->step());
 }
 
+Saver::LastSave Saver::last() const {
+  const std::lock_guard lock(mutex_);
+  return {job_, outcome_};
+}
+
+bool Saver::wait_finished(const Outcome& outcome, Clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] { return outcome.finished; });
+}
+
 Result<bool> Saver::wait_until(SaveEvent event, std::optional<std::chrono::nanoseconds> timeout) {
-  std::optional<Clock::time_point> deadline;
-  // A deadline beyond what the clock can tell is none.
-  if (const auto now = Clock::now(); timeout && *timeout < Clock::time_point::max() - now) {
-    deadline = now + std::max(*timeout, std::chrono::nanoseconds::zero());
-  }
-  std::shared_ptr<SaveJob> current;
-  std::shared_ptr<Outcome> outcome;  // of this save, even if the next one is under way when this thread wakes
-  {
-    const std::lock_guard lock(mutex_);
-    current = job_;
-    outcome = outcome_;
-  }
+  const auto deadline = after(timeout.value_or(std::chrono::nanoseconds::max()));
+  // Of this save, even if the next one is under way when this thread wakes.
+  const auto [current, outcome] = last();
   if (current && event != SaveEvent::committed) {
     const bool in_time =
         event == SaveEvent::captured ? current->snapshot().wait_captured(deadline) : current->wait_durable(deadline);
@@ -449,29 +476,31 @@ Result<bool> Saver::wait_until(SaveEvent event, std::optional<std::chrono::nanos
     // A failed save is captured too, but durable never: then its error is about to be known.
     if (event == SaveEvent::captured || current->is_durable()) return true;
   }
-  std::unique_lock lock(mutex_);
-  const auto finished = [&] { return outcome->finished; };
-  if (deadline) {
-    if (!changed_.wait_until(lock, *deadline, finished)) return false;
-  } else {
-    changed_.wait(lock, finished);
-  }
+  if (!wait_finished(*outcome, deadline)) return false;
+  const std::lock_guard lock(mutex_);
   MILEPOST_TRY(tell(*outcome));
   return true;
 }
 
 Result<void> Saver::wait_until_finished(std::optional<std::chrono::nanoseconds> timeout) {
   const auto patience = timeout.value_or(options_.timeout);
-  const auto current = job();
-  MILEPOST_ASSIGN(const bool in_time, wait_until(SaveEvent::committed, patience));
-  if (!in_time) return too_late(current, patience);
-  keep_for_all(collector_.wait());
+  const auto deadline = after(patience);
+  const auto [current, outcome] = last();
+  if (!wait_finished(*outcome, deadline)) return too_late(current, patience);
+  if (!collector_.wait_idle(deadline)) {
+    return Error(ErrorCode::deadline_exceeded,
+                 "old steps are still being removed from " + context_.store->description());
+  }
+  const std::lock_guard lock(mutex_);
+  MILEPOST_TRY(tell(*outcome));
   return tell_last();
 }
 
 Result<void> Saver::check_for_errors() {
-  keep_for_all(collector_.check());
-  MILEPOST_TRY(tell_last());
+  {
+    const std::lock_guard lock(mutex_);
+    MILEPOST_TRY(tell_last());
+  }
   return options_.preemption ? options_.preemption->check_for_errors() : Result<void>{};
 }
 
@@ -480,13 +509,25 @@ Result<void> Saver::close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
   }
-  auto finished = wait_until_finished(std::nullopt);
-  // What a reader had open may be free by now.
+  const auto finished = wait_until_finished(std::nullopt);
+  if (finished.has_error() && finished.error().code() == ErrorCode::deadline_exceeded) return finished;
+  if (auto retried = retry_removals(); retried.has_error()) {
+    const std::lock_guard lock(mutex_);
+    keep(retried.error());
+  }
+  return wait_until_finished(std::nullopt);
+}
+
+// What a reader had open may be free by now. But what was to go then may be all that there is now.
+Result<void> Saver::retry_removals() {
+  if (!collector_.has_put_off()) return {};
+  MILEPOST_TRY(index_.reload());
+  MILEPOST_ASSIGN(const auto plan, preservation_plan());
+  for (const PreservationDecision& decision : plan) {
+    if (decision.keep) collector_.spare(decision.step);
+  }
   const Collected collected = collector_.retry();
-  count_removed(collected.removed, {});
-  auto unlinked = collector_.wait();
-  MILEPOST_TRY(finished);
-  MILEPOST_TRY(unlinked);
+  count_removed(collected.removed, plan);
   if (collected.error) return *collected.error;
   return {};
 }
@@ -495,7 +536,7 @@ Result<void> Saver::wait_for(std::int64_t step) {
   std::unique_lock lock(mutex_);
   if (!job_ || job_->step() != step) return {};
   const auto current = job_;
-  if (changed_.wait_for(lock, options_.timeout, [&] { return job_ != current; })) return {};
+  if (changed_.wait_until(lock, after(options_.timeout), [&] { return job_ != current; })) return {};
   return too_late(current, options_.timeout);
 }
 
@@ -511,7 +552,8 @@ void Saver::emit(const ManagerEvent& event) {
   } catch (...) {
     what = "an unknown exception";
   }
-  keep_for_all(within_step(Error(ErrorCode::failed_precondition, "on_event threw: " + what), event.step));
+  const std::lock_guard lock(mutex_);
+  keep(within_step(Error(ErrorCode::failed_precondition, "on_event threw: " + what), event.step));
 }
 
 // --- What there is to know.

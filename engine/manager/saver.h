@@ -72,9 +72,21 @@ class Saver {
   void run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote);  // in the control thread
   Result<void> remove_old_steps(std::int64_t newest);
   void count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan);
+  // The save in flight, or null, and how it or the last one ends: of one moment.
+  struct LastSave {
+    std::shared_ptr<SaveJob> job;
+    std::shared_ptr<Outcome> outcome;
+  };
+  LastSave last() const;
+  bool wait_finished(const Outcome& outcome, Clock::time_point deadline);
+
+  // With mutex_ held.
   static Result<void> tell(Outcome& outcome);
-  Result<void> tell_last();
-  void keep_for_all(const Result<void>& background);
+  Result<void> tell_last();             // and of what failed in the background
+  Result<void> tell_what_nobody_saw();  // and whether saving was given up
+  void keep(const Error& error);        // told like one of the last save
+
+  Result<void> retry_removals();
   Error too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const;
   void emit(const ManagerEvent& event);
 

@@ -17,6 +17,7 @@ Result<void> StepIndex::reload() {
     MILEPOST_ASSIGN(const auto found, list_steps(*store_, naming_));
     const std::lock_guard lock(mutex_);
     if (version_ != before) continue;  // the listing was overtaken
+    ++version_;
     steps_.clear();
     for (const std::int64_t step : found) steps_.emplace(step, std::nullopt);
     return {};
@@ -47,10 +48,10 @@ void StepIndex::add(std::int64_t step, std::optional<StepInfo> info) {
   steps_.insert_or_assign(step, std::move(info));
 }
 
-void StepIndex::forget(std::int64_t step) {
+bool StepIndex::forget(std::int64_t step) {
   const std::lock_guard lock(mutex_);
   ++version_;
-  steps_.erase(step);
+  return steps_.erase(step) > 0;
 }
 
 Result<StepIndex::Infos> StepIndex::infos() {

@@ -32,7 +32,7 @@ class StepIndex {
   bool contains(std::int64_t step) const;
 
   void add(std::int64_t step, std::optional<StepInfo> info = std::nullopt);
-  void forget(std::int64_t step);
+  bool forget(std::int64_t step);  // whether it was known
 
   struct Unreadable {
     std::int64_t step = 0;

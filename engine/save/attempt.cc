@@ -68,6 +68,8 @@ Result<bool> Attempt::exchange(const std::string& final_name) {
     return Error(ErrorCode::already_exists, final_name + " is not a step: it was not touched");
   }
   if (const auto exchanged = store_->exchange(directory_, final_name); exchanged.has_error()) {
+    // Removed by somebody who heeds no locks.
+    if (exchanged.error().code() == ErrorCode::not_found && store_->stat(directory_).has_value()) return false;
     outcome_unknown_ = exchanged.error().code() != ErrorCode::failed_precondition;
     return exchanged.error();
   }

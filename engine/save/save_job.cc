@@ -377,7 +377,16 @@ Progress SaveJob::progress() const {
 void SaveJob::report_progress() {
   if (!request_.on_progress) return;
   const std::unique_lock lock(progress_mutex_, std::try_to_lock);
-  if (lock) request_.on_progress(progress());
+  if (!lock) return;
+  std::string what;
+  try {
+    return request_.on_progress(progress());
+  } catch (const std::exception& thrown) {
+    what = thrown.what();
+  } catch (...) {
+    what = "an unknown exception";
+  }
+  fail(Error(ErrorCode::failed_precondition, "on_save_progress threw: " + what));
 }
 
 // --- The control thread.
@@ -462,9 +471,10 @@ Result<void> SaveJob::open_files(Attempt& attempt) {
       MILEPOST_ASSIGN(const BufferLease block, context_.coding->acquire());
       const std::size_t part = std::min(header.size() - done, block.size());
       std::memcpy(block.data(), header.data() + done, part);
-      if (auto written = write_at(*item.file, done, {block.data(), part}); written.has_error()) {
-        return explain_item(written.error());
-      }
+      auto written = write_at(*item.file, done, {block.data(), part});
+      while (written.has_error() && may_retry(written.error()))
+        written = write_at(*item.file, done, {block.data(), part});
+      if (written.has_error()) return explain_item(written.error());
       done += part;
     }
   }
@@ -541,6 +551,10 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   const TraceSlice slice("commit");
   phase_ = Phase::committing;
   report_progress();
+  {
+    const std::lock_guard lock(mutex_);
+    if (error_) return *error_;
+  }
   SaveReport report;
   StepRecord record;
   for (ItemState& item : items_) {

@@ -3,6 +3,8 @@
 #include "tests/engine/open_manager.h"
 #include "tests/support/simulated_store.h"
 
+#include "milepost/policy/interval_tuning.h"
+
 #include <gmock/gmock.h>
 
 #include <memory>
@@ -135,6 +137,51 @@ TEST(Decision, PreemptionNeverLosesAStep) {
   EXPECT_OK(manager.wait_until_finished());
 }
 
+TEST(Decision, PreemptionSavesWhateverThePolicySays) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.save_decision_policy = SpecificStepsPolicy{{1}};
+  options.preemption = PreemptionWatcher::start({.signals = {}}).value();
+  auto manager = open_manager(options);
+  EXPECT_TRUE(manager.save(1, state(1)).value());
+  EXPECT_FALSE(manager.save(2, state(2)).value());
+  options.preemption->notify("now");
+  EXPECT_TRUE(manager.save(3, state(3)).value());
+  EXPECT_TRUE(manager.reached_preemption(3));
+  EXPECT_OK(manager.wait_until_finished());
+  const auto grace = manager.last_save()->grace;
+  ASSERT_TRUE(grace.has_value());
+  EXPECT_TRUE(grace->start);
+  EXPECT_TRUE(grace->fits);
+  EXPECT_GT(grace->left_s, 1);
+  EXPECT_NE(grace->reason, "");
+}
+
+// A deadline that cannot be met: the step is tried all the same, and the report says that it did not fit.
+TEST(Decision, PreemptionWithoutTimeStillTries) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.preemption = PreemptionWatcher::start({.signals = {}, .grace = 0s, .margin = 0s}).value();
+  auto manager = open_manager(options);
+  options.preemption->notify("at once");
+  EXPECT_TRUE(manager.save(1, state(1)).value());
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_FALSE(manager.last_save()->grace->fits);
+  EXPECT_HOLDS(manager, 1, small_tree(1));
+}
+
+TEST(Decision, ATuningPolicyIsFedWithWhatIsMeasured) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.save_decision_policy = OverheadSharePolicy{0.5};
+  auto manager = open_manager(options);
+  ASSERT_TRUE(manager.save(0, state(0)).value());
+  std::string reason;
+  for (std::int64_t step = 1; step < 200 && reason.find("a save costs") == std::string::npos; ++step) {
+    reason = manager.save_decision(step)->reason;
+    ASSERT_TRUE(manager.save(step, state(step)).has_value());
+    EXPECT_OK(manager.wait_until_finished());
+  }
+  EXPECT_THAT(reason, HasSubstr("a save costs"));
+}
+
 TEST(Decision, EitherNamedItemsOrOneWithoutAName) {
   auto store = std::make_shared<SimulatedStore>();
   {
@@ -243,6 +290,65 @@ TEST(Failures, WaitingEndsInTime) {
   gate.open();
   EXPECT_OK(manager.wait_until_finished(1h));
   EXPECT_HOLDS(manager, 1, small_tree(1));
+}
+
+TEST(Failures, ATimeoutLongerThanTheClockIsNone) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.timeout = std::chrono::nanoseconds::max();
+  auto manager = open_manager(options);
+  for (const std::int64_t step : {1, 2, 3}) {
+    ASSERT_TRUE(manager.save(step, state(step)).value());
+    EXPECT_TRUE(manager.restore(step).has_value());
+  }
+  EXPECT_OK(manager.close());
+}
+
+TEST(Failures, WaitingForRemovalsEndsInTime) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(hooks);
+  options.max_to_keep = 1;
+  options.enable_background_delete = true;
+  auto manager = open_manager(options);
+  Gate gate;
+  hooks->before([&](Operation operation, const std::string&) {
+    if (operation == Operation::remove_file) gate.pass();
+  });
+  ASSERT_TRUE(manager.save(1, state(1)).value());
+  ASSERT_TRUE(manager.save(2, state(2)).value());
+  EXPECT_TRUE(manager.wait_until(SaveEvent::committed).value());
+  gate.wait_for_arrival();
+  const auto late = manager.wait_until_finished(1ms);
+  EXPECT_EQ(late.error().code(), ErrorCode::deadline_exceeded);
+  EXPECT_THAT(late.error().to_string(), HasSubstr("still being removed"));
+  gate.open();
+  EXPECT_OK(manager.close());
+}
+
+// A loop whose steps are mostly declined hears of a failure at the next of them.
+TEST(Failures, AreToldByASaveThatDeclines) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(faults);
+  options.save_interval_steps = 1000;
+  auto manager = open_manager(options);
+  faults->inject({.operations = {Operation::sync}});
+  ASSERT_TRUE(manager.save(1000, state(1)).value());
+  while (manager.is_saving_in_progress()) std::this_thread::yield();
+  EXPECT_EQ(manager.save(1001, state(1)).error().code(), ErrorCode::io);
+  EXPECT_FALSE(manager.save(1002, state(1)).has_error());
+}
+
+TEST(Failures, AProgressListenerThatThrowsFailsTheSave) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  bool throws = true;
+  options.on_save_progress = [&](const Progress&) {
+    if (throws) throw std::runtime_error("no terminal");
+  };
+  auto manager = open_manager(options);
+  ASSERT_TRUE(manager.save(1, state(1)).value());
+  EXPECT_THAT(error_of(manager.wait_until_finished()), HasSubstr("step 1: on_save_progress threw: no terminal"));
+  throws = false;
+  ASSERT_TRUE(manager.save(2, state(2)).value());
+  EXPECT_OK(manager.wait_until_finished());
 }
 
 TEST(Failures, SaveWaitsNoLongerThanTheTimeout) {

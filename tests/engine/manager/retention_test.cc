@@ -179,6 +179,21 @@ TEST(Retention, AStepThatIsReadGoesLater) {
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(2));
 }
 
+// What was to go while newer steps were there is all that is left when they were deleted.
+TEST(Retention, CloseNeverRemovesTheLastStep) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save(manager, 1);
+  {
+    const auto reader = manager.open_step(1).value();
+    save(manager, 2);
+  }
+  EXPECT_OK(manager.delete_step(2));
+  EXPECT_OK(manager.close());
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1));
+}
+
 TEST(Retention, ReloadSeesWhatOthersDid) {
   auto store = std::make_shared<SimulatedStore>();
   auto manager = open_manager(best_two(store));
