@@ -81,7 +81,11 @@ class Reader {
       const std::string child = below(path, entry.name);
       const std::string child_in_tree = join_path(tree_path, entry.name);
       if (entry.type == EntryType::other) {
-        return invalid(root_ + '/' + child + ": is neither a regular file nor a directory");
+        const std::string full = root_ + '/' + child;
+        std::error_code unknown;
+        return invalid(full + (fs::is_symlink(full, unknown)
+                                   ? ": is a symbolic link: copy the directory with cp -rL first"
+                                   : ": is neither a regular file nor a directory"));
       }
       auto read = entry.type == EntryType::directory ? directory(child, child_in_tree) : file(child, child_in_tree);
       if (read.has_error()) return read.error();
@@ -164,6 +168,7 @@ Result<std::optional<std::string>> publish(Store& store, const std::string& writ
   auto renamed = store.rename_no_replace(written, name);
   if (renamed.has_value()) return std::optional<std::string>();
   if (!replace || renamed.error().code() != ErrorCode::already_exists) return renamed.error();
+  if (store.exchange(written, name).has_value()) return std::optional(written);
   const std::string old = hidden_name();
   MILEPOST_TRY(store.rename_no_replace(name, old));
   renamed = store.rename_no_replace(written, name);
@@ -188,10 +193,12 @@ Result<void> check_files(const Files& files) {
 
 Result<Files> Files::read(const std::string& path) {
   std::error_code unknown;  // what is wrong shows when it is opened
-  const bool is_directory = fs::is_directory(path, unknown);
-  Place place{path, ""};
+  std::string target = fs::canonical(path, unknown).string();
+  if (unknown) target = path;
+  const bool is_directory = fs::is_directory(target, unknown);
+  Place place{target, ""};
   if (!is_directory) {
-    MILEPOST_ASSIGN(place, place_of(path));
+    MILEPOST_ASSIGN(place, place_of(target));
   }
   MILEPOST_ASSIGN(const auto store, open_directory(place.directory));
   Reader reader(*store, place.directory);

@@ -22,12 +22,14 @@ struct Files {
   std::set<std::string, std::less<>> executable = {};  // paths in `content`; "" is a single file
 
   // Reads all of it into memory that the tensors own and share: copies are cheap, and what happens to the files
-  // afterwards does not matter. Below `path` only directories and regular files: a link, or anything else, is
-  // invalid_argument, and so is a name that is not UTF-8. unavailable if a file changes meanwhile.
+  // afterwards does not matter. `path` itself may be a link; below it only directories and regular files: a link,
+  // or anything else, is invalid_argument, and so is a name that is not UTF-8. unavailable if a file changes
+  // meanwhile.
   static Result<Files> read(const std::string& path);
 
   // Writes all of it beside `path` under another name, durably, and renames it, so that `path` is never there in
-  // part. already_exists if there is anything at `path`; with `replace` that is moved away first, and removed after.
+  // part. already_exists if there is anything at `path`; with `replace` the two are exchanged at once and the old
+  // removed after; where the file system cannot exchange, the old is moved away first.
   // The parent must exist. Names come from a file that may be hostile: any that would lead out of `path` is refused.
   // Killed meanwhile, it leaves .milepost-... beside `path`.
   Result<void> write(const std::string& path, bool replace = false) const;

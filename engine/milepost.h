@@ -6,3 +6,4 @@
 #include "milepost/engine/item_files.h"
 #include "milepost/engine/item_handler.h"
 #include "milepost/engine/preemption.h"
+#include "milepost/policy/interval_tuning.h"

@@ -1,6 +1,6 @@
 // Saves a model beside its configuration, its tokenizer and the place of its data loader, and brings them back.
 //
-//   milepost_items DIR [TOKENIZER]   the checkpoints go to DIR; TOKENIZER is any file or directory
+//   milepost_items DIR TOKENIZER   the checkpoints go to DIR; TOKENIZER is any file or directory
 #include "milepost/milepost.h"
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mp = milepost;
@@ -28,11 +29,16 @@ template <> struct milepost::ItemHandler<DataLoader> {
   }
 
   static Result<DataLoader> from_tree(Tree tree) {
-    const auto* seed = tree["seed"].get_if<std::uint64_t>();
-    const auto* epoch = tree["epoch"].get_if<std::int64_t>();
-    const auto* position = tree["position"].get_if<std::int64_t>();
-    if (!seed || !epoch || !position) return Error(ErrorCode::corruption, "not the place of a data loader");
-    return DataLoader{*seed, *epoch, *position};
+    // What is read from a file may be anything: find() looks, where operator[] would insist.
+    const auto read = [&tree]<class T>(std::string_view field, T& value) {
+      const Tree* node = tree.find(field);
+      const T* found = node ? node->get_if<T>() : nullptr;
+      if (found) value = *found;
+      return found != nullptr;
+    };
+    DataLoader loader;
+    if (read("seed", loader.seed) && read("epoch", loader.epoch) && read("position", loader.position)) return loader;
+    return Error(ErrorCode::corruption, "not the place of a data loader");
   }
 };
 
@@ -68,11 +74,11 @@ void run(const std::string& directory, const std::string& tokenizer) {
 }
 
 int main(int argc, char** argv) try {
-  if (argc < 2 || argc > 3) {
-    std::fprintf(stderr, "usage: milepost_items DIR [TOKENIZER]\n");
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: milepost_items DIR TOKENIZER\n");
     return 2;
   }
-  run(argv[1], argc == 3 ? argv[2] : argv[0]);
+  run(argv[1], argv[2]);
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "milepost_items: %s\n", error.what());

@@ -87,7 +87,9 @@ TEST(Follow, AnotherProcessThatRemovesOldSteps) {
   }
   std::vector<std::int64_t> followed;
   std::optional<CheckpointManager> reader;
-  for (const Result<std::int64_t>& step : checkpoints_iterator(directory.string(), by_events())) {
+  auto following = by_events();
+  following.timeout = std::chrono::seconds(60);  // lest a trainer that died be waited for
+  for (const Result<std::int64_t>& step : checkpoints_iterator(directory.string(), following)) {
     ASSERT_TRUE(step.has_value()) << step.error().to_string();
     followed.push_back(*step);
     if (!reader) {

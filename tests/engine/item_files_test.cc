@@ -191,6 +191,20 @@ TEST(Files, TreesThatAreNoFilesAreCorruption) {
   EXPECT_EQ(code(Tree::map({{"content", directory}, {"executable", Tree::list({"sub"})}})), ErrorCode::corruption);
 }
 
+TEST(Files, ALinkToThemIsFollowed) {
+  const TempDir directory;
+  put(directory.path() / "in/a", "in a");
+  fs::create_directory_symlink("in", directory.path() / "to_directory");
+  fs::create_symlink("in/a", directory.path() / "to_file");
+  const auto tree = Files::read(directory.string() + "/to_directory");
+  ASSERT_TRUE(tree.has_value()) << tree.error().to_string();
+  EXPECT_TRUE(tree->content.find("a"));
+  const auto one = Files::read(directory.string() + "/to_file");
+  ASSERT_TRUE(one.has_value()) << one.error().to_string();
+  EXPECT_OK(one->write(directory.string() + "/out"));
+  EXPECT_EQ(get(directory.path() / "out"), "in a");
+}
+
 TEST(Files, LinksPipesAndOddNamesAreNotRead) {
   const TempDir directory;
   const fs::path in = directory.path() / "in";
@@ -201,7 +215,7 @@ TEST(Files, LinksPipesAndOddNamesAreNotRead) {
   };
   put(in / "fine", "fine");
   fs::create_symlink("fine", in / "link");
-  EXPECT_THAT(story(), HasSubstr("in/link: is neither"));
+  EXPECT_THAT(story(), HasSubstr("in/link: is a symbolic link: copy the directory with cp -rL first"));
   fs::remove(in / "link");
   ASSERT_EQ(::mkfifo((in / "pipe").c_str(), 0600), 0);
   EXPECT_THAT(story(), HasSubstr("in/pipe: is neither"));

@@ -4,6 +4,7 @@
 Usage: milepost_command_test.py MILEPOST MAKE_CHECKPOINTS [unittest's arguments]
 """
 
+import ctypes
 import fcntl
 import json
 import os
@@ -25,6 +26,12 @@ def milepost(*arguments, environment=None):
     return subprocess.run(
         [MILEPOST, *map(str, arguments)], capture_output=True, env=os.environ | (environment or {}), check=False
     )
+
+
+def not_almighty():
+    """Run before the command: permissions hold for root too."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; not permitted to others, who have none
 
 
 def on_terminal(*arguments, environment=None, columns=100, answer=None):
@@ -135,6 +142,29 @@ class Ls(Checkpoints):
         self.assertIn("step.json", lines[2])
         self.assertIn("1 cannot be read", lines[4])
         self.assertEqual(self.json("ls", root, status=1)["steps"][1]["error"]["code"], "corruption")
+
+    def test_a_step_that_may_not_be_read_hides_no_other(self):
+        root = self.copy()
+        (root / "20/step.json").chmod(0)
+        result = subprocess.run([MILEPOST, "ls", root], stdout=subprocess.PIPE, preexec_fn=not_almighty, check=False)
+        lines = result.stdout.decode().splitlines()
+        self.assertEqual([line.split()[0] for line in lines[1:4]], ["10", "20", "30"])
+        self.assertIn("Permission denied", lines[2])
+        self.assertIn("1 cannot be read", lines[4])
+        self.assertEqual(result.returncode, 2)
+
+    def test_steps_named_by_a_program(self):
+        root = self.copy()
+        for step in (10, 20, 30):
+            (root / str(step)).rename(root / f"{step}.ckpt")
+        message = self.error("ls", root)
+        self.assertIn("holds steps named by a format of the program's own, such as", message)
+        self.assertIn('0.ckpt": this command reads <prefix><number>', message)
+
+    def test_no_error_steers_the_terminal(self):
+        message = self.error("ls", f"/no{ESCAPE}[31m")
+        self.assertNotIn(ESCAPE, message)
+        self.assertIn("/no\\x1b[31m", message)
 
     def test_finds_prefixes(self):
         with tempfile.TemporaryDirectory() as root:
@@ -412,9 +442,10 @@ class Plan(Checkpoints):
             "--keep-best 1 --metric loss": "needs --mode min, where less is better",
             "--keep-best 1 --metric lose --mode min": 'no step has "lose"; the steps have: accuracy, loss',
             "--keep-best 1 --metric loss --mode least": "--mode",
-            "--keep-latest 0": "0 is not at least 1",
-            "--keep-latest -3": "-3 is not at least 1",
-            "--keep-latest many": "many is not at least 1",
+            "--keep-latest 0": "0 is no whole number of at least 1",
+            "--keep-latest -3": "-3 is no whole number of at least 1",
+            "--keep-latest 1.5": "1.5 is no whole number of at least 1",
+            "--keep-latest many": "many is no whole number of at least 1",
             "--keep-every-duration 1x": '"1x" is no duration: say 90s, 30m, 1h30m or 7d',
             "--keep-last-duration -1h": "--keep-last-duration",
             "--keep-step 11": "the steps are 10, 20, 30",
@@ -437,7 +468,8 @@ class Plan(Checkpoints):
     def test_fits_the_terminal(self):
         output, status = on_terminal("plan", self.root, "--keep-latest", 1, environment={"NO_COLOR": "1"}, columns=40)
         self.assertEqual(status, 0)
-        self.assertTrue(all(len(line) <= 40 for line in output.splitlines()[:4]), output)
+        self.assertTrue(all(len(line) <= 40 for line in output.splitlines()[:-1]), output)
+        self.assertEqual(output.count("\n  older than the latest 1\n"), 2, output)
         self.assertIn(ESCAPE + "[", on_terminal("plan", self.root, "--keep-latest", 1)[0])
 
 
@@ -449,6 +481,7 @@ class Prune(Checkpoints):
         root = self.copy()
         (root / "notes").mkdir()  # somebody else's
         (root / ".tmp-40-00000000-0000-4000-8000-000000000000").mkdir()  # being saved, for all we know
+        shutil.copytree(root / "10", root / ".trash-5-00000000-0000-4000-8000-000000000000")  # of a prune that was killed
         output = self.text("prune", root, "--keep-latest", 2, "--yes")
         self.assertRegex(output, r"  10 .* remove  older than the latest 2\n")
         self.assertRegex(output, r"\nremoved 1 step, freed 9\.\d+ MiB\n$")
@@ -479,7 +512,8 @@ class Prune(Checkpoints):
             output, status = on_terminal("prune", self.root, "--keep-latest", 1, answer=answer)
             self.assertEqual(status, 1, answer)
             self.assertIn("Remove 2 steps, 9.1", output)
-            self.assertTrue(output.endswith("nothing was removed\n"), output)
+            line_end = "\n" if answer == "\x04" else ""  # nobody pressed return
+            self.assertTrue(output.endswith(f"[y/N] {line_end}nothing was removed\n"), output)
         for answer in ("y\n", "yes\n"):
             root = self.copy()
             output, status = on_terminal("prune", root, "--keep-latest", 1, answer=answer, environment={"NO_COLOR": "1"})

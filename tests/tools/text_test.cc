@@ -1,5 +1,7 @@
 #include "tools/milepost/text.h"
 
+#include "tools/milepost/terminal.h"
+
 #include <gtest/gtest.h>
 
 namespace milepost::tool {
@@ -34,9 +36,10 @@ TEST(Text, DurationsAreRead) {
   EXPECT_EQ(parse_duration("1h30m"), 5400);
   EXPECT_EQ(parse_duration("0.5d"), 43200);
   EXPECT_EQ(parse_duration("2w"), 14 * 86400);
-  for (const char* wrong : {"", "h", "1x", "-1h", "1h-30m", "nan", "inf", "1 h", "1e3s", "1.2.3", "1hh"}) {
+  for (const char* wrong : {"", "h", "1x", "-1h", "1h-30m", "nan", "inf", "1 h", "1e3s", "1.2.3", "1hh", "1h30"}) {
     EXPECT_EQ(parse_duration(wrong), std::nullopt) << wrong;
   }
+  EXPECT_EQ(parse_duration(std::string(308, '9') + "w"), std::nullopt);
 }
 
 TEST(Text, Times) {
@@ -64,6 +67,36 @@ TEST(Text, QuotesCutBetweenCharacters) {
   EXPECT_EQ(quoted("äöüß", 2), "\"äö…\"");
   EXPECT_EQ(quoted("", 2), "\"\"");
   EXPECT_EQ(display_width("äöü…"), 4U);
+}
+
+TEST(Table, WrapsItsLastColumnAtSpaces) {
+  Table table({{"STEP", Table::Align::right}, {"REASON"}});
+  table.add({{"1"}, {"older than the latest 2; beyond the best 1"}});
+  table.add({{"20"}, {"ää" + std::string(30, 'x')}});
+  EXPECT_EQ(table.to_string(0),
+            "STEP  REASON\n"
+            "   1  older than the latest 2; beyond the best 1\n"
+            "  20  ääxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n");
+  EXPECT_EQ(table.to_string(26),
+            "STEP  REASON\n"
+            "   1  older than the\n"
+            "      latest 2; beyond the\n"
+            "      best 1\n"
+            "  20  ääxxxxxxxxxxxxxxxxxx\n"
+            "      xxxxxxxxxxxx\n");
+}
+
+TEST(Table, PutsItsLastColumnBelowWhereThereIsNoRoomBeside) {
+  Table table({{"STEP", Table::Align::right}, {"REASON"}});
+  table.add({{"1"}, {"older than the latest 2"}});
+  table.add({{"20"}});
+  EXPECT_EQ(table.to_string(20),
+            "STEP\n"
+            "  REASON\n"
+            "   1\n"
+            "  older than the\n"
+            "  latest 2\n"
+            "  20\n");
 }
 
 }  // namespace

@@ -38,16 +38,22 @@ Result<StepNaming> find_naming(Store& store, const std::string& path, const std:
   if (prefix) MILEPOST_TRY(StepNaming(*prefix).check());
   MILEPOST_ASSIGN(const std::vector<DirectoryEntry> entries, store.list_directory(""));
   std::map<std::string, int> found;  // prefix -> length of padded numbers, 0: not padded
+  std::string unknown;               // a step, by what it holds, of another name
   for (const DirectoryEntry& entry : entries) {
     const std::size_t prefix_bytes = entry.name.find_last_not_of("0123456789") + 1;  // npos + 1 is 0
     const std::string name_prefix = entry.name.substr(0, prefix_bytes);
     const std::size_t digits = entry.name.size() - prefix_bytes;
     const bool padded = digits > 1 && entry.name[prefix_bytes] == '0';
     const StepNaming naming(name_prefix, padded ? static_cast<int>(digits) : 0);
-    if (entry.type != EntryType::directory || (prefix && name_prefix != *prefix) || naming.check().has_error() ||
-        !naming.parse(entry.name) || !is_file(store, entry.name + "/" + std::string(step_record_name))) {
+    if (entry.type != EntryType::directory || entry.name.starts_with('.') ||
+        !is_file(store, entry.name + "/" + std::string(step_record_name))) {
       continue;
     }
+    if (naming.check().has_error() || !naming.parse(entry.name)) {
+      unknown = entry.name;
+      continue;
+    }
+    if (prefix && name_prefix != *prefix) continue;
     int& length = found[name_prefix];
     if (padded) length = static_cast<int>(digits);
   }
@@ -56,6 +62,11 @@ Result<StepNaming> find_naming(Store& store, const std::string& path, const std:
     for (const auto& [name, length] : found) list += (list.empty() ? "\"" : ", \"") + name + "\"";
     return Error(ErrorCode::failed_precondition,
                  path + " holds steps of several prefixes: choose one with --prefix: " + list);
+  }
+  if (found.empty() && !unknown.empty()) {
+    return Error(ErrorCode::failed_precondition, path +
+                                                     " holds steps named by a format of the program's own, such as \"" +
+                                                     unknown + "\": this command reads <prefix><number>");
   }
   return found.empty() ? StepNaming(prefix.value_or("")) : StepNaming(found.begin()->first, found.begin()->second);
 }
@@ -118,7 +129,12 @@ Collected CheckpointDirectory::remove_steps(const std::vector<std::int64_t>& ste
   std::vector<Victim> victims;
   victims.reserve(steps.size());
   for (const std::int64_t step : steps) victims.push_back({step, naming_.name(step)});
-  return Collector(*store_).collect(std::move(victims));
+  Collector collector(*store_);
+  Collected collected = collector.collect(std::move(victims));
+  // What a prune that was killed had left.
+  const auto emptied = collector.empty_trash();
+  if (emptied.has_error() && !collected.error) collected.error = emptied.error();
+  return collected;
 }
 
 }  // namespace milepost::tool

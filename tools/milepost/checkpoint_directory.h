@@ -18,7 +18,7 @@ enum class Access { look, change };
 class CheckpointDirectory {
  public:
   // `prefix`: of the steps' names; without it, what the directory shows. failed_precondition, with
-  // the way out, if the directory is none of checkpoints, or mixes prefixes.
+  // the way out, if the directory is none of checkpoints, mixes prefixes, or names its steps otherwise.
   static Result<CheckpointDirectory> open(const std::string& path, const std::optional<std::string>& prefix,
                                           Access access = Access::look);
 
@@ -30,7 +30,8 @@ class CheckpointDirectory {
 
   Result<StepRecord> read_record(std::int64_t step);
   Result<StepReader> open_step(std::int64_t step);
-  // Where it was opened to be changed. Steps that somebody has open are not touched.
+  // Where it was opened to be changed. Steps that somebody has open are not touched; what a removal that
+  // was killed had left goes too.
   Collected remove_steps(const std::vector<std::int64_t>& steps);
 
  private:

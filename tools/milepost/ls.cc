@@ -8,6 +8,7 @@
 
 #include "milepost/io/try.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace milepost::tool {
@@ -79,13 +80,14 @@ Result<int> run_ls(const CommonOptions& common) {
                {"METRICS", left}});
   Json steps = Json::array();
   Totals sum;
-  std::uint64_t damaged = 0;
+  std::uint64_t unreadable = 0;
+  int status = status_ok;
   for (const std::int64_t step : directory.steps()) {
     const auto record = directory.read_record(step);
     if (record.has_error()) {
       if (record.error().code() == ErrorCode::not_found) continue;  // removed since the directory was listed
-      if (record.error().code() == ErrorCode::io) return record.error();
-      ++damaged;
+      ++unreadable;
+      status = std::max(status, record.error().code() == ErrorCode::io ? status_failed : status_damaged);
       table.add_note({std::to_string(step), Colour::bold}, {printable(record.error().to_string()), Colour::red});
       steps.push_back({{"step", step}, {"error", json_error(record.error())}});
       continue;
@@ -105,7 +107,6 @@ Result<int> run_ls(const CommonOptions& common) {
     steps.push_back(json_of(step, *record, now));
   }
 
-  const int status = damaged > 0 ? status_damaged : status_ok;
   if (common.json) {
     print_json({{"directory", directory.path()}, {"steps", std::move(steps)}});
     return status;
@@ -116,7 +117,7 @@ Result<int> run_ls(const CommonOptions& common) {
   }
   std::string summary =
       counted(directory.steps().size(), "step", "steps") + ", " + human_bytes(sum.stored_bytes) + " stored";
-  if (damaged > 0) summary += ", " + std::to_string(damaged) + " cannot be read";
+  if (unreadable > 0) summary += ", " + std::to_string(unreadable) + " cannot be read";
   std::printf("%s%s\n", table.to_string().c_str(), coloured(Colour::dim, summary).c_str());
   return status;
 }

@@ -1,10 +1,13 @@
 // milepost: looks into directories of checkpoints, and prunes them.
 #include "tools/milepost/commands.h"
+#include "tools/milepost/text.h"
 
 #include "milepost/engine/format/manifest.h"
 
 #include <CLI/CLI.hpp>
 
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 
@@ -69,7 +72,8 @@ constexpr const char* plan_footer =
 constexpr const char* prune_footer =
     "Shows what milepost plan shows, asks, and removes the steps for good. A step that somebody has\n"
     "open, or that is being saved, is not touched. Where nobody can be asked, --yes is needed.\n"
-    "Exit status: 0 done, 1 not all could be removed, or something is damaged, 2 it could not run.\n"
+    "Exit status: 0 done, 1 you said no, not all could be removed, or something is damaged, 2 it could\n"
+    "not run.\n"
     "\n"
     "Examples:\n"
     "  milepost prune /ckpts --keep-latest 5\n"
@@ -99,7 +103,14 @@ class HelpFormat : public CLI::Formatter {
 void add_keep(CLI::App& command, KeepOptions& keep) {
   command.formatter(std::make_shared<HelpFormat>(30));
   const CLI::Validator at_least_one(
-      [](std::string& text) { return CLI::PositiveNumber(text).empty() ? "" : text + " is not at least 1"; }, "");
+      [](const std::string& text) {
+        std::int64_t number = 0;
+        const char* end = text.data() + text.size();
+        const auto parsed = std::from_chars(text.data(), end, number);
+        const bool valid = parsed.ec == std::errc{} && parsed.ptr == end && number >= 1;
+        return valid ? "" : text + " is no whole number of at least 1";
+      },
+      "");
   const auto number = [&](const char* name, std::optional<std::int64_t>& value, const char* what) {
     command.add_option(name, value, what)->type_name("N")->check(at_least_one);
   };
@@ -182,7 +193,7 @@ int run(int argc, char** argv) {
   prune.add_flag("--yes", yes, "Without asking");
 
   const auto complain = [](const std::string& message) {
-    std::fprintf(stderr, "milepost: %s\n", message.c_str());
+    std::fprintf(stderr, "milepost: %s\n", printable(message).c_str());
     return status_failed;
   };
   // A full disk or a closed pipe must not look like success.

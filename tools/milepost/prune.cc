@@ -17,7 +17,10 @@ bool confirms(const KeepPlan::Sum& victims) {
   std::printf("\nRemove %s? [y/N] ", what.c_str());
   std::fflush(stdout);
   std::array<char, 16> answer{};
-  if (std::fgets(answer.data(), answer.size(), stdin) == nullptr) return false;
+  if (std::fgets(answer.data(), answer.size(), stdin) == nullptr) {
+    std::printf("\n");  // nobody pressed return
+    return false;
+  }
   const std::string_view text(answer.data());
   return text == "y\n" || text == "yes\n" || text == "Y\n";
 }
@@ -111,7 +114,7 @@ Result<int> run_prune(const CommonOptions& common, const KeepOptions& options, b
   const Collected collected = carry_out(directory, plan);
   if (common.json) {
     print_outcome_json(directory.path(), plan, collected);
-  } else if (victims.steps > 0) {
+  } else if (victims.steps > 0 || collected.error) {
     print_outcome(plan, collected);
   }
   return collected.in_use.empty() && !collected.error ? status : status_damaged;

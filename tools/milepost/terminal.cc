@@ -12,6 +12,8 @@
 namespace milepost::tool {
 namespace {
 
+constexpr std::size_t wrapped_columns_min = 20;
+
 bool is_set(const char* variable) {
   const char* value = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): nothing here changes the environment
   return value != nullptr && *value != '\0';
@@ -32,17 +34,23 @@ std::size_t columns_of(int fd) {
   return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// The first `columns` columns of plain text, the last of them an ellipsis where something was cut.
-std::string cut(const std::string& text, std::size_t columns) {
-  if (display_width(text) <= columns) return text;
-  std::string result;
-  std::size_t used = 0;
-  for (const char c : text) {
-    const bool starts = (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-    if (starts && ++used >= columns) break;
-    result += c;
+// Plain text in lines of at most `columns` columns, broken at spaces; words that are longer, where a line ends.
+std::vector<std::string> wrapped(std::string_view text, std::size_t columns) {
+  std::vector<std::string> lines;
+  while (display_width(text) > columns) {
+    std::size_t fits = 0;  // bytes
+    for (std::size_t used = 0; used < columns; ++used) {
+      do ++fits;
+      while ((static_cast<unsigned char>(text[fits]) & 0xc0) == 0x80);
+    }
+    const std::size_t space = text.substr(0, fits + 1).rfind(' ');
+    const std::string_view line = text.substr(0, space == std::string_view::npos || space == 0 ? fits : space);
+    lines.emplace_back(line.substr(0, line.find_last_not_of(' ') + 1));
+    text.remove_prefix(line.size());
+    text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
   }
-  return result + "…";
+  lines.emplace_back(text);
+  return lines;
 }
 
 std::string padded(const std::string& text, std::size_t columns, Table::Align align, Colour colour) {
@@ -75,8 +83,7 @@ bool stdout_is_terminal() {
 
 std::size_t terminal_columns() { return stdout_is_terminal() ? columns_of(STDOUT_FILENO) : 0; }
 
-std::string Table::to_string() const {
-  const std::size_t limit = terminal_columns();
+std::string Table::to_string(std::size_t limit) const {
   std::vector<std::size_t> widths(columns_.size(), 0);
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i].text));
@@ -88,25 +95,33 @@ std::string Table::to_string() const {
     if (widths[i] > 0) widths[i] = std::max(widths[i], display_width(columns_[i].title));
   }
 
+  const std::size_t last = columns_.size() - 1;
+  std::size_t start = 0;  // of the last column
+  for (std::size_t i = 0; i < last; ++i) start += widths[i] > 0 ? widths[i] + 2 : 0;
+  const bool wraps = limit > 0 && widths[last] > 0 && start + widths[last] > limit;
+  const bool below = wraps && start + wrapped_columns_min > limit;  // on lines of its own
+  if (below) start = 2;
+  if (wraps) widths[last] = limit > start ? limit - start : 1;
+
   std::string result;
   const auto add_line = [&](const std::vector<Cell>& row) {
+    const Cell tail = last < row.size() ? row[last] : Cell{};
+    const std::vector<std::string> parts = wraps ? wrapped(tail.text, widths[last]) : std::vector{tail.text};
     std::string line;
-    std::size_t at = 0;
     std::size_t line_end = 0;  // without what only pads
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
+    for (std::size_t i = 0; i < (below ? last : columns_.size()); ++i) {
       if (widths[i] == 0) continue;
       Cell cell = i < row.size() ? row[i] : Cell{};
-      if (at > 0) {
-        line += "  ";
-        at += 2;
-      }
-      if (i + 1 == columns_.size() && limit > at) cell.text = cut(cell.text, limit - at);
+      if (i == last) cell.text = parts.front();
+      if (!line.empty()) line += "  ";
       line += padded(cell.text, widths[i], columns_[i].align, cell.colour);
-      at += widths[i];
       if (!cell.text.empty()) line_end = line.size();
       if (!cell.text.empty() && columns_[i].align == Align::left) line_end = line.find_last_not_of(' ') + 1;
     }
     result += line.substr(0, line_end) + "\n";
+    for (std::size_t i = below ? 0 : 1; i < parts.size(); ++i) {
+      if (!parts[i].empty()) result += std::string(start, ' ') + coloured(tail.colour, parts[i]) + "\n";
+    }
   };
   if (titled) {
     std::vector<Cell> titles;

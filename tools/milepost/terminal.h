@@ -39,9 +39,9 @@ class Table {
   void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
   // A row that is one text, across all columns, behind the first.
   void add_note(Cell first, Cell note) { notes_.push_back({rows_.size(), std::move(first), std::move(note)}); }
-  // Without a title in any column there is no title row; empty columns are left out. On a terminal the last column is
-  // cut where the terminal ends.
-  std::string to_string() const;
+  // Without a title in any column there is no title row; empty columns are left out. What is wider than `limit`
+  // columns (0: any width) has its last column wrapped, or below the row where that leaves too little of it.
+  std::string to_string(std::size_t limit = terminal_columns()) const;
 
  private:
   struct Note {

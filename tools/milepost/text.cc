@@ -65,12 +65,14 @@ std::string human_age(double seconds) {
 
 std::optional<double> parse_duration(std::string_view text) {
   if (text.empty()) return std::nullopt;
+  const char* const begin = text.data();
   double seconds = 0;
   while (!text.empty()) {
     double number = 0;
     const char* end = text.data() + text.size();
     const auto parsed = std::from_chars(text.data(), end, number, std::chars_format::fixed);
     if (parsed.ec != std::errc{} || !std::isfinite(number) || number < 0) return std::nullopt;
+    if (parsed.ptr == end && text.data() != begin) return std::nullopt;  // "1h30": of what?
     const char unit = parsed.ptr == end ? 's' : *parsed.ptr;
     switch (unit) {
       case 's': break;
@@ -83,7 +85,7 @@ std::optional<double> parse_duration(std::string_view text) {
     seconds += number;
     text = parsed.ptr == end ? "" : std::string_view(parsed.ptr + 1, end);
   }
-  return seconds;
+  return std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
 }
 
 std::string local_time(std::int64_t unix_ns) {
