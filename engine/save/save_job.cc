@@ -23,19 +23,6 @@ std::int64_t unix_ns() {
 
 }  // namespace
 
-std::unique_ptr<ChunkEncoder> EncoderCache::take() {
-  const std::lock_guard lock(mutex_);
-  if (free_.empty()) return std::make_unique<ChunkEncoder>();
-  auto encoder = std::move(free_.back());
-  free_.pop_back();
-  return encoder;
-}
-
-void EncoderCache::put(std::unique_ptr<ChunkEncoder> encoder) {
-  const std::lock_guard lock(mutex_);
-  free_.push_back(std::move(encoder));
-}
-
 std::size_t coding_block_bytes() { return aligned(encoded_bytes_max(chunk_bytes_max)); }
 
 SaveJob::SaveJob(const SaveContext& context, SaveRequest request, Clock::time_point called)

@@ -14,6 +14,7 @@
 #include "milepost/engine/items.h"
 #include "milepost/engine/progress.h"
 #include "milepost/engine/save/attempt.h"
+#include "milepost/engine/save/encoder_cache.h"
 #include "milepost/engine/save/save_options.h"
 #include "milepost/engine/save/snapshot.h"
 #include "milepost/engine/save/stream_plan.h"
@@ -30,17 +31,6 @@
 #include <vector>
 
 namespace milepost {
-
-// Coders are large and slow to make: workers borrow them. Thread-safe.
-class EncoderCache {
- public:
-  std::unique_ptr<ChunkEncoder> take();
-  void put(std::unique_ptr<ChunkEncoder> encoder);
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<ChunkEncoder>> free_;
-};
 
 // What saving needs from its owner. All outlive every job.
 struct SaveContext {

@@ -1,0 +1,191 @@
+// What becomes of the errors of saves, and of a manager that ends.
+#include "tests/engine/saving.h"
+#include "tests/support/simulated_store.h"
+#include "tests/support/temp_dir.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace milepost::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(faults));
+  save_all(manager, {1});
+  // Unseen: the next save returns it, once.
+  faults->inject({.system_errno = 28, .operations = {Operation::write}});
+  save(manager, 2);
+  const auto next = manager.save(3, state(3));
+  ASSERT_TRUE(next.has_error());
+  EXPECT_EQ(next.error().code(), ErrorCode::no_space);
+  EXPECT_THAT(next.error().to_string(), HasSubstr("step 2: item state: leaf "));
+  EXPECT_THAT(manager.all_steps().value(), ElementsAre(1));
+  EXPECT_EQ(manager.check_for_errors().error().code(), ErrorCode::no_space);
+  save_all(manager, {3});
+  EXPECT_OK(manager.check_for_errors());
+  // Seen by waiters: each of them gets it, and saving goes on at once.
+  faults->inject({.operations = {Operation::sync}});
+  save(manager, 4);
+  std::vector<std::thread> waiters;
+  for (int i = 0; i < 4; ++i) {
+    waiters.emplace_back([&, i] {
+      const auto waited =
+          i % 2 == 0 ? manager.wait_until(SaveEvent::committed) : manager.wait_until(SaveEvent::durable);
+      ASSERT_TRUE(waited.has_error());
+      EXPECT_EQ(waited.error().code(), ErrorCode::io);
+    });
+  }
+  for (std::thread& waiter : waiters) waiter.join();
+  EXPECT_EQ(manager.wait_until_finished().error().code(), ErrorCode::io);
+  save_all(manager, {5});
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 3, 5));
+  for (const std::int64_t step : {1, 3, 5}) EXPECT_HOLDS(manager, step, tree_of(step));
+}
+
+// The last fsync failed: readers see the step, and whether it survives is not known. It counts as a step.
+TEST(Manager, AStepWhoseSurvivalIsUnknown) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(faults);
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save_all(manager, {1});
+  faults->inject({.after = 2, .operations = {Operation::sync_directory}});  // item, attempt, then the root
+  save(manager, 2);
+  EXPECT_THAT(error_of(manager.wait_until_finished()), HasSubstr("unknown"));
+  EXPECT_EQ(manager.latest_step(), 2);
+  EXPECT_HOLDS(manager, 2, tree_of(2));
+  EXPECT_HOLDS(manager, 1, tree_of(1));
+  save_all(manager, {3});
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(3));
+}
+
+// Whether a thread of this process has begun, and waits for something.
+bool is_asleep(int thread) {
+  std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const std::size_t name_end = text.rfind(')');
+  return thread != 0 && name_end != std::string::npos && text.substr(name_end + 2, 1) == "S";
+}
+
+// A waiter that wakes late, when the next save is already under way, still hears of the error.
+TEST(Manager, ALateWaiterHearsTheErrorOfItsSave) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto hooks = std::make_shared<HookStore>(faults);
+  auto manager = open_manager(small_options(hooks));
+  for (std::int64_t step = 0; step < 60; step += 2) {
+    Gate gate;
+    hooks->before([&](Operation operation, const std::string& path) {
+      if (operation == Operation::make_directory && path.ends_with("/state")) gate.pass();
+    });
+    faults->inject({.operations = {Operation::make_directory}, .path_contains = "/state"});
+    save(manager, step);
+    gate.wait_for_arrival();
+    std::vector<std::thread> waiters;
+    std::atomic<int> told = 0;
+    std::atomic<int> threads[3] = {};
+    for (auto& thread : threads) {
+      waiters.emplace_back([&] {
+        thread = ::gettid();
+        if (manager.wait_until_finished().has_error()) ++told;
+      });
+    }
+    while (!std::all_of(std::begin(threads), std::end(threads), [](int thread) { return is_asleep(thread); })) {
+      std::this_thread::yield();
+    }
+    gate.open();
+    // The waiters or this call, whoever comes first; the others are told all the same.
+    if (manager.save(step + 1, state(step + 1), {.force = true}).has_error()) save(manager, step + 1);
+    for (std::thread& waiter : waiters) waiter.join();
+    EXPECT_EQ(told, 3);
+    EXPECT_OK(manager.wait_until_finished());
+    hooks->before({});
+  }
+}
+
+// --- The end.
+
+TEST(Manager, CloseEndsSavingButNotReading) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(faults));
+  save(manager, 1);
+  EXPECT_OK(manager.close());
+  EXPECT_OK(manager.close());
+  EXPECT_EQ(manager.save(2, state(2)).error().code(), ErrorCode::failed_precondition);
+  EXPECT_HOLDS(manager, 1, tree_of(1));
+  auto other = open_manager(small_options(faults));
+  faults->inject({.operations = {Operation::sync}});
+  save(other, 2);
+  EXPECT_EQ(other.close().error().code(), ErrorCode::io);
+}
+
+TEST(Manager, ItsEndWaitsForTheSaveInFlight) {
+  auto store = std::make_shared<SimulatedStore>();
+  auto hooks = std::make_shared<HookStore>(store);
+  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+    const auto step = static_cast<std::int64_t>(mode);
+    const Tree tree = small_tree(9);
+    Stop stop(*hooks, Operation::rename);
+    std::optional<CheckpointManager> manager = open_manager(small_options(store));
+    manager = open_manager(small_options(hooks));
+    ASSERT_TRUE(manager->save(step, {{"state", tree}}, {.mode = mode}).value());
+    stop.gate.wait_for_arrival();
+    std::thread end([&] { manager.reset(); });
+    stop.gate.open();
+    end.join();
+    auto next = open_manager(small_options(store));
+    EXPECT_HOLDS(next, step, tree);
+  }
+}
+
+TEST(Manager, Moves) {
+  auto store = std::make_shared<SimulatedStore>();
+  auto manager = open_manager(small_options(store));
+  save(manager, 1);
+  CheckpointManager other = std::move(manager);
+  save(other, 2);
+  manager = std::move(other);
+  save_all(manager, {3});
+  EXPECT_THAT(manager.all_steps().value(), ElementsAre(1, 2, 3));
+}
+
+TEST(Manager, Reopens) {
+  const TempDir directory;
+  const std::string root = directory.string() + "/a/b";
+  for (std::int64_t step = 1; step <= 3; ++step) {
+    auto manager = open_manager(small_options(), root);
+    EXPECT_EQ(manager.latest_step(), step == 1 ? std::nullopt : std::optional(step - 1));
+    save_all(manager, {step});
+  }
+  auto options = small_options();
+  options.read_only = true;
+  auto reader = open_manager(options, root);
+  for (std::int64_t step = 1; step <= 3; ++step) EXPECT_HOLDS(reader, step, tree_of(step));
+  EXPECT_FALSE(reader.should_save(4));
+  EXPECT_EQ(reader.save(4, state(4), {.force = true}).error().code(), ErrorCode::failed_precondition);
+  EXPECT_FALSE(reader.save(4, state(4)).value());
+}
+
+TEST(Manager, WarmUpChangesNothing) {
+  auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
+  EXPECT_OK(manager.warm_up(state(1)));
+  EXPECT_EQ(manager.warm_up({}).error().code(), ErrorCode::invalid_argument);
+  save_all(manager, {1});
+  EXPECT_HOLDS(manager, 1, tree_of(1));
+}
+
+}  // namespace
+}  // namespace milepost::testing
