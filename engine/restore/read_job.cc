@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -197,7 +198,20 @@ void ReadProgress::add(std::uint64_t bytes) {
   if (!fn_) return;
   const std::lock_guard lock(mutex_);
   bytes_done_ += bytes;
-  fn_({Phase::reading, bytes_done_, bytes_total_});
+  if (thrown_) return;
+  try {
+    fn_({Phase::reading, bytes_done_, bytes_total_});
+  } catch (const std::exception& thrown) {
+    thrown_ = thrown.what();
+  } catch (...) {
+    thrown_ = "an unknown exception";
+  }
+}
+
+Result<void> ReadProgress::check() const {
+  const std::lock_guard lock(mutex_);
+  if (!thrown_) return {};
+  return Error(ErrorCode::failed_precondition, "on_progress threw: " + *thrown_);
 }
 
 void read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,12 +30,15 @@ class ReadProgress {
  public:
   ReadProgress(ProgressFn fn, std::uint64_t bytes_total) : fn_(std::move(fn)), bytes_total_(bytes_total) {}
   void add(std::uint64_t bytes);
+  // failed_precondition if the listener threw: it was not called again.
+  Result<void> check() const;
 
  private:
   const ProgressFn fn_;
   const std::uint64_t bytes_total_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::uint64_t bytes_done_ = 0;
+  std::optional<std::string> thrown_;
 };
 
 // What became of one bad chunk: called from workers, one call at a time; false: go no further. A chunk may be good and

@@ -271,6 +271,7 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
       };
       read_chunks(state_->context, *part.files, part.plan, progress, on_error);
       if (error) return explain(error->within("item " + part.files->manifest.item));
+      if (auto told = progress.check(); told.has_error()) return explain(told.error());
     }
   }
 
@@ -363,6 +364,7 @@ Result<std::vector<Damage>> StepReader::verify(const ProgressFn& on_progress) {
   for (const ItemRecord& item : record().items) raw_bytes += item.raw_bytes;
   ReadProgress progress(on_progress, raw_bytes);
   for (const ItemRecord& item : record().items) MILEPOST_TRY(state_->verify_item(item, progress, damage));
+  MILEPOST_TRY(progress.check());
   MILEPOST_TRY(state_->find_strangers(damage));
   std::stable_sort(damage.begin(), damage.end(), [](const Damage& a, const Damage& b) {
     return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -53,6 +54,17 @@ TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
   save_all(manager, {5});
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 3, 5));
   for (const std::int64_t step : {1, 3, 5}) EXPECT_HOLDS(manager, step, tree_of(step));
+}
+
+TEST(Manager, AListenerOfARestoreThatThrows) {
+  auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
+  save_all(manager, {1});
+  const ProgressFn thrower = [](const Progress&) { throw std::runtime_error("no terminal"); };
+  const auto restored = manager.restore(1, {.on_progress = thrower});
+  EXPECT_EQ(restored.error().code(), ErrorCode::failed_precondition);
+  EXPECT_THAT(restored.error().to_string(), HasSubstr("step 1: on_progress threw: no terminal"));
+  EXPECT_THAT(error_of(manager.open_step(1)->verify(thrower)), HasSubstr("on_progress threw"));
+  EXPECT_HOLDS(manager, 1, tree_of(1));
 }
 
 // The last fsync failed: readers see the step, and whether it survives is not known. It counts as a step.
