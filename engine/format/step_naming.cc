@@ -23,13 +23,13 @@ Result<void> check_prefix(const std::string& prefix) {
 }  // namespace
 
 Result<void> StepNaming::check() const {
-  if (!format_) {
+  if (!is_custom_) {
     if (fixed_length_ < 0 || fixed_length_ > static_cast<int>(step_digits_max)) {
       return invalid("step_format_fixed_length is " + std::to_string(fixed_length_) + ": it must be 0 to 19");
     }
     return check_prefix(prefix_);
   }
-  if (!format_->name || !format_->parse) return invalid("step_name_format: a function is missing");
+  if (!format_.name || !format_.parse) return invalid("step_name_format: a function is missing");
   for (const std::int64_t step : {std::int64_t{0}, std::int64_t{1}, std::int64_t{1234567}}) {
     const std::string directory = name(step);
     if (auto fault = check_file_name(directory); fault.has_error()) {
@@ -44,9 +44,9 @@ Result<void> StepNaming::check() const {
 }
 
 std::string StepNaming::name(std::int64_t step) const {
-  if (format_) {
+  if (is_custom_) {
     try {
-      return format_->name(step);
+      return format_.name(step);
     } catch (...) {
       return {};
     }
@@ -58,9 +58,9 @@ std::string StepNaming::name(std::int64_t step) const {
 
 std::optional<std::int64_t> StepNaming::parse(std::string_view directory) const {
   std::optional<std::int64_t> step;
-  if (format_) {
+  if (is_custom_) {
     try {
-      step = format_->parse(directory);
+      step = format_.parse(directory);
     } catch (...) {
       return std::nullopt;
     }

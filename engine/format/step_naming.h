@@ -25,7 +25,7 @@ class StepNaming {
   StepNaming(std::string prefix = "", int fixed_length = 0)  // NOLINT(google-explicit-constructor)
       : prefix_(std::move(prefix)), fixed_length_(fixed_length) {}
   StepNaming(const char* prefix) : StepNaming(std::string(prefix)) {}
-  explicit StepNaming(StepNameFormat format) : format_(std::move(format)) {}
+  explicit StepNaming(StepNameFormat format) : is_custom_(true), format_(std::move(format)) {}
 
   // invalid_argument unless the prefix is empty or could begin a name and does not end in a digit, the length is
   // 0 to 19, and a format of the user's own names some steps as it parses them.
@@ -38,7 +38,8 @@ class StepNaming {
  private:
   std::string prefix_;
   int fixed_length_ = 0;
-  std::optional<StepNameFormat> format_;
+  bool is_custom_ = false;
+  StepNameFormat format_;
 };
 
 }  // namespace milepost

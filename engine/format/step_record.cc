@@ -143,6 +143,7 @@ Result<SaveFigures> read_save(JsonValue value) {
   MILEPOST_ASSIGN(save.waited_ns, fields.i64("waited_ns", 0));
   MILEPOST_ASSIGN(save.captured_ns, fields.i64("captured_ns", 0));
   MILEPOST_ASSIGN(save.written_ns, fields.i64("written_ns", 0));
+  MILEPOST_ASSIGN(save.retries, fields.u64("retries"));
   MILEPOST_TRY(fields.finish());
   return save;
 }
@@ -240,6 +241,8 @@ void append_save(std::string& out, const SaveFigures& save) {
   append_json_integer(out, save.captured_ns);
   out += ",\"written_ns\":";
   append_json_integer(out, save.written_ns);
+  out += ",\"retries\":";
+  append_json_integer(out, save.retries);
   out += '}';
 }
 

@@ -32,6 +32,7 @@ struct SaveFigures {
   std::int64_t waited_ns = 0;    // for the save before
   std::int64_t captured_ns = 0;  // the state was frozen
   std::int64_t written_ns = 0;   // all data was written, and not yet fsynced
+  std::uint64_t retries = 0;     // of writes that failed
   bool operator==(const SaveFigures&) const = default;
 };
 

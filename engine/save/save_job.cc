@@ -530,8 +530,12 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
 SaveFigures SaveJob::figures() const {
   const auto ns = [](double seconds) { return static_cast<std::int64_t>(seconds * 1e9); };
   const std::lock_guard lock(mutex_);
-  return {std::string(to_string(request_.mode)), request_.codec.to_string(), ns(request_.waited_s), ns(captured_s_),
-          ns(written_s_)};
+  return {std::string(to_string(request_.mode)),
+          request_.codec.to_string(),
+          ns(request_.waited_s),
+          ns(captured_s_),
+          ns(written_s_),
+          retries_};
 }
 
 Result<SaveReport> SaveJob::commit(Attempt& attempt) {

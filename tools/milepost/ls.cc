@@ -58,7 +58,8 @@ Json json_of(std::int64_t step, const StepRecord& record, std::int64_t now) {
                     {"codec", record.save->codec},
                     {"waited_s", static_cast<double>(record.save->waited_ns) * 1e-9},
                     {"captured_s", static_cast<double>(record.save->captured_ns) * 1e-9},
-                    {"written_s", static_cast<double>(record.save->written_ns) * 1e-9}};
+                    {"written_s", static_cast<double>(record.save->written_ns) * 1e-9},
+                    {"retries", record.save->retries}};
   }
   return json;
 }

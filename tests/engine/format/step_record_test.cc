@@ -149,12 +149,12 @@ TEST(StepRecord, HandlersAreRecordedInVersionOneOne) {
 
 TEST(StepRecord, HowTheSaveWentIsRecordedInVersionOneOne) {
   StepRecord record = example();
-  record.save = SaveFigures{"lazy", "zstd:3", 0, 1'500'000, std::numeric_limits<std::int64_t>::max()};
+  record.save = SaveFigures{"lazy", "zstd:3", 0, 1'500'000, std::numeric_limits<std::int64_t>::max(), 3};
   const std::string text = encode_step_record(record);
   EXPECT_THAT(text, HasSubstr("\"format\":{\"major\":1,\"minor\":1},"));
   const std::string save =
       "{\"mode\":\"lazy\",\"codec\":\"zstd:3\",\"waited_ns\":0,\"captured_ns\":1500000,"
-      "\"written_ns\":9223372036854775807}";
+      "\"written_ns\":9223372036854775807,\"retries\":3}";
   EXPECT_THAT(text, HasSubstr("}],\n\"save\":" + save + ",\n\"custom_metadata\""));
   const auto decoded = decode_step_record(text);
   ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();

@@ -257,6 +257,7 @@ TEST(Failures, OfWritesMayBeTriedAgain) {
     EXPECT_OK(manager.wait_until_finished());
     EXPECT_EQ(manager.last_save()->retries, 1u);
     EXPECT_EQ(manager.counters().retries, 1u);
+    EXPECT_EQ(manager.metadata(1)->save->retries, 1u);
     EXPECT_HOLDS(manager, 1, small_tree(1));
     // Too often, or with an error that no repetition helps: then the save fails.
     const std::uint64_t before = faults->faults_fired();
