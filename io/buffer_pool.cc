@@ -217,7 +217,7 @@ Result<void> BufferPool::prefault(std::size_t bytes, const ParallelFor& parallel
   {
     const std::lock_guard lock(state.mutex);
     const std::size_t wanted_blocks =
-        std::min(round_up(bytes, state.block_bytes) / state.block_bytes, state.capacity_blocks);
+        std::min(bytes / state.block_bytes + (bytes % state.block_bytes != 0), state.capacity_blocks);
     std::size_t touched_blocks = state.mapped_blocks - state.cold.size();
     for (; touched_blocks < wanted_blocks; ++touched_blocks) {
       if (state.cold.empty() && !state.map_slab()) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <set>
 #include <thread>
 #include <utility>
@@ -174,6 +175,12 @@ TEST(BufferPool, PrefaultTouchesInParallelAndOnce) {
   EXPECT_EQ(pool.stats().mapped_bytes, 16 * mib) << "not more than the bound";
   std::vector<BufferLease> leases;
   for (int i = 0; i < 16; ++i) leases.push_back(pool.acquire().value());
+}
+
+TEST(BufferPool, PrefaultsItsWholeBoundWhenAskedForEverything) {
+  BufferPool pool({.capacity_bytes = 3 * block, .block_bytes = block});
+  ASSERT_TRUE(pool.prefault(std::numeric_limits<std::size_t>::max()).has_value());
+  EXPECT_EQ(pool.stats().mapped_bytes, 3 * block);
 }
 
 TEST(BufferPool, AcquireDuringPrefaultWaitsForIt) {
