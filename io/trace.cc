@@ -117,6 +117,16 @@ class Writer {
     if (fd_) write_out();
   }
 
+  // Around a fork: the file is the parent's, and the child is to find the mutex free.
+  void before_fork() { mutex_.lock(); }
+  void after_fork_in_parent() { mutex_.unlock(); }
+  void after_fork_in_child() {
+    trace_detail::on = false;
+    fd_ = UniqueFd();
+    buffer_.clear();
+    mutex_.unlock();
+  }
+
   void add(std::string_view event_text) {
     const std::lock_guard lock(mutex_);
     if (!fd_) return;
@@ -172,6 +182,8 @@ class Writer {
 Writer& writer() {
   static Writer* const instance = [] {
     std::atexit(Trace::flush);
+    ::pthread_atfork([] { writer().before_fork(); }, [] { writer().after_fork_in_parent(); },
+                     [] { writer().after_fork_in_child(); });
     return new Writer;
   }();
   return *instance;

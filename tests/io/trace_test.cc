@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <thread>
@@ -122,6 +123,41 @@ TEST_F(TraceTest, IsCompleteWhenTheProcessExits) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_THAT(TraceFile(directory_.string() + "/" + std::to_string(child) + ".json").names("X"), ElementsAre("last"));
+}
+
+TEST_F(TraceTest, AChildThatExitsLeavesTheFileToItsParent) {
+  start();
+  { const TraceSlice slice("before"); }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    { const TraceSlice slice("in the child"); }
+    std::exit(Trace::is_on() ? 1 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  { const TraceSlice slice("after"); }
+  Trace::stop();
+  EXPECT_THAT(TraceFile(path()).names("X"), ElementsAre("after", "before"));
+}
+
+TEST_F(TraceTest, AForkFindsTheFileUnlockedWhileOthersTrace) {
+  start();
+  std::atomic<bool> over{false};
+  std::thread tracer([&] {
+    while (!over) const TraceSlice slice("busy");
+  });
+  for (int i = 0; i < 50; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Trace::stop();
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+  }
+  over = true;
+  tracer.join();
 }
 
 TEST_F(TraceTest, NamesAFileThatCannotBeWritten) {
