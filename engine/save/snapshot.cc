@@ -46,7 +46,7 @@ void Snapshot::start(SnapshotMode mode, int workers) {
     case SnapshotMode::copy: {
       const std::size_t threads = std::min<std::size_t>(static_cast<std::size_t>(workers), segments_.size());
       for (std::size_t i = 1; i < threads; ++i) {
-        sink_.post([this] { copy_loop(false); });
+        sink_.post([this] { copy_while_blocks_are_free(); });
       }
       fence();
       break;
@@ -56,24 +56,19 @@ void Snapshot::start(SnapshotMode mode, int workers) {
   }
 }
 
-void Snapshot::copy_loop(bool may_wait) {
+// Of a worker, who never waits for a block: what it claims, it copies at once.
+void Snapshot::copy_while_blocks_are_free() {
   while (front_.load(std::memory_order_relaxed) < segments_.size()) {
-    BufferLease block;
-    if (auto lease = staging_.try_acquire()) {
-      block = std::move(*lease);
-    } else if (may_wait) {
-      block = wait_for_block();
-    } else {
-      return;
-    }
+    auto block = staging_.try_acquire();
+    if (!block) return;
     const auto segment = claim_front();
     if (!segment) return;
-    copy_segment(*segment, std::move(block));
+    copy_segment(*segment, std::move(*block));
   }
 }
 
 void Snapshot::copy_in_background() {
-  copy_loop(false);
+  copy_while_blocks_are_free();
   if (front_.load() >= segments_.size()) return;
   // One that was freed just before `parked_` could be seen is found by looking once more.
   parked_.store(true);
@@ -90,6 +85,7 @@ void Snapshot::block_freed() {
 }
 
 BufferLease Snapshot::wait_for_block() {
+  if (auto lease = staging_.try_acquire()) return std::move(*lease);
   sink_.need_room();
   auto lease = staging_.acquire();
   if (lease.has_value()) return std::move(lease).value();
@@ -128,7 +124,7 @@ void Snapshot::mark_captured(std::size_t segment) {
 
 void Snapshot::fence() {
   const TraceSlice slice("freeze");
-  copy_loop(true);
+  while (const auto segment = claim_front()) copy_segment(*segment, wait_for_block());
   wait_captured(std::nullopt);
 }
 

@@ -101,8 +101,7 @@ class Snapshot {
 
   bool claim(std::size_t segment) { return !segments_[segment].claimed.exchange(true); }
   std::optional<std::size_t> claim_front();
-  // Copies pending segments until there are none; if `may_wait` is off, only while blocks are free.
-  void copy_loop(bool may_wait);
+  void copy_while_blocks_are_free();
   void copy_in_background();
   void copy_segment(std::size_t segment, BufferLease block);
   BufferLease wait_for_block();  // empty, and the sink has been told, if there is no memory
