@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 namespace milepost {
@@ -25,7 +26,8 @@ class CheckpointManager::Impl {
 
   const CheckpointManagerOptions options;
   const std::shared_ptr<Store> store;
-  EncoderCache encoders;
+  Spares<ChunkEncoder> encoders;
+  Spares<DecodingSpace> decoders;
   BufferPool staging;
   BufferPool coding;
   WorkerPool workers;
@@ -42,7 +44,7 @@ class CheckpointManager::Impl {
         workers(memory.workers, given.worker_nice),
         index(store, naming_of(given)),
         saver(options, {store.get(), &workers, &staging, &coding, &encoders}, index),
-        restorer({store.get(), &workers, &staging}, index.naming(), &saver, given.io_backend) {}
+        restorer({store.get(), &workers, &staging, &decoders}, index.naming(), &saver, given.io_backend) {}
 };
 
 Result<void> CheckpointManager::Impl::warm_up(const Items& items) {
@@ -75,7 +77,13 @@ Result<CheckpointManager> CheckpointManager::open(const std::string& directory, 
     return explain(ensured.error());
   }
   const bool needs_records = options.best_fn || options.preservation_policy || options.max_to_keep;
-  auto impl = std::make_unique<Impl>(std::move(options), std::move(store));
+  std::unique_ptr<Impl> impl;
+  try {
+    impl = std::make_unique<Impl>(std::move(options), std::move(store));
+  } catch (const std::system_error& failure) {
+    return explain(Error(ErrorCode::unavailable, std::string("start threads: ") + failure.code().message(),
+                         failure.code().value()));
+  }
   if (impl->options.cleanup_tmp_directories && !impl->options.read_only) {
     if (auto swept = impl->saver.sweep(); swept.has_error()) return explain(swept.error());
   }

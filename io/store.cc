@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -61,7 +62,12 @@ Result<std::vector<std::byte>> read_file(Store& store, const std::string& path, 
     return Error(ErrorCode::corruption, path + " has " + std::to_string(file->size()) + " bytes; at most " +
                                             std::to_string(size_max) + " are expected");
   }
-  std::vector<std::byte> data(file->size());
+  std::vector<std::byte> data;
+  try {
+    data.resize(file->size());
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::no_space, "no memory for the " + std::to_string(file->size()) + " bytes of " + path);
+  }
   MILEPOST_ASSIGN(const std::size_t bytes, read_at(*file, 0, data));
   if (bytes != data.size()) return Error(ErrorCode::corruption, path + " became shorter while it was read");
   return data;

@@ -124,8 +124,10 @@ Result<void> read_handlers(JsonValue object, std::vector<ItemRecord>& items) {
   for (auto it = children.begin(); it != children.end(); ++it) {
     const std::string_view name = *(*it).as_string();
     ++it;
-    const auto item = std::find_if(items.begin(), items.end(), [&](const ItemRecord& i) { return i.name == name; });
-    if (item == items.end()) return corrupt("handlers: there is no item " + std::string(name));
+    // Items ascend by name.
+    const auto item = std::lower_bound(items.begin(), items.end(), name,
+                                       [](const ItemRecord& i, std::string_view wanted) { return i.name < wanted; });
+    if (item == items.end() || item->name != name) return corrupt("handlers: there is no item " + std::string(name));
     const auto handler = (*it).as_string();
     if (!handler || !is_file_name(*handler)) {
       return corrupt("handlers: " + std::string(name) + ": expected the name of a handler, found " + (*it).describe());

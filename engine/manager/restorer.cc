@@ -79,7 +79,9 @@ Result<Restored> Restorer::restore_from(const std::string& directory, std::optio
                   PosixStore::open(directory, {.create = false, .read_only = true, .backend = backend_}));
   MILEPOST_TRY(ensure_root_record(*store, true));
   options.directory.clear();
-  return Restorer({store.get(), context_.workers, context_.staging}, naming_, nullptr, backend_).restore(step, options);
+  RestoreContext context = context_;
+  context.store = store.get();
+  return Restorer(context, naming_, nullptr, backend_).restore(step, options);
 }
 
 Result<Restored> Restorer::restore(std::optional<std::int64_t> step, const RestoreOptions& options) {

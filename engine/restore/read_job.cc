@@ -19,12 +19,6 @@ constexpr std::size_t chunks_held_max = 2 * read_depth_max;
 
 std::uint64_t aligned(std::uint64_t bytes) { return (bytes + io_alignment - 1) / io_alignment * io_alignment; }
 
-// A decoder and the memory that raw bytes go through when they are wanted in pieces.
-struct Coder {
-  ChunkDecoder decoder;
-  std::vector<std::byte> scratch;
-};
-
 class ReadJob {
  public:
   ReadJob(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
@@ -96,7 +90,7 @@ class ReadJob {
     const std::span<std::byte> stored(block.data(), chunk.stored_bytes);
     const std::span<const std::uint32_t> parts(plan_.part_indices.data() + read.first_part, read.part_count);
 
-    std::unique_ptr<Coder> coder = take_coder();
+    auto space = context_.decoders->take();
     // Straight into the caller's memory where the whole chunk goes to one place.
     std::byte* destination = nullptr;
     if (parts.size() == 1 && !plan_.check_only) {
@@ -110,14 +104,14 @@ class ReadJob {
       if (chunk.encoding == ChunkEncoding::raw) {
         raw = stored;
       } else {
-        coder->scratch.resize(chunk_bytes_max);
-        raw = {coder->scratch.data(), chunk.raw_bytes};
+        space->scratch.resize(chunk_bytes_max);
+        raw = {space->scratch.data(), chunk.raw_bytes};
       }
     }
     auto decoded =
-        coder->decoder.decode(chunk.encoding, chunk.kind, stored, chunk.stored_digest, raw, chunk.raw_digest);
+        space->decoder.decode(chunk.encoding, chunk.kind, stored, chunk.stored_digest, raw, chunk.raw_digest);
     if (decoded.has_value() && !destination) hand_out(read, raw);
-    put_coder(std::move(coder));
+    context_.decoders->put(std::move(space));
     if (decoded.has_value()) progress_.add(chunk.raw_bytes);
     return decoded;
   }
@@ -161,19 +155,6 @@ class ReadJob {
     changed_.notify_all();
   }
 
-  std::unique_ptr<Coder> take_coder() {
-    const std::lock_guard lock(mutex_);
-    if (coders_.empty()) return std::make_unique<Coder>();
-    auto coder = std::move(coders_.back());
-    coders_.pop_back();
-    return coder;
-  }
-
-  void put_coder(std::unique_ptr<Coder> coder) {
-    const std::lock_guard lock(mutex_);
-    coders_.push_back(std::move(coder));
-  }
-
   const RestoreContext& context_;
   const ItemFiles& item_;
   const ReadPlan& plan_;
@@ -189,7 +170,6 @@ class ReadJob {
   std::size_t held_ = 0;        // until they are processed
   std::size_t completing_ = 0;  // until they are handed to a worker
   bool stopped_ = false;
-  std::vector<std::unique_ptr<Coder>> coders_;
 };
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include "milepost/engine/format/step_record.h"
 #include "milepost/engine/item_handler.h"
 #include "milepost/engine/progress.h"
+#include "milepost/engine/spares.h"
 #include "milepost/io/buffer_pool.h"
+#include "milepost/io/codec/codec.h"
 #include "milepost/io/store.h"
 #include "milepost/io/worker_pool.h"
 
@@ -86,11 +88,18 @@ struct Restored {
   Error no_such_item(std::string_view name) const;
 };
 
+// A decoder, and the memory that raw bytes go through when they are wanted in pieces.
+struct DecodingSpace {
+  ChunkDecoder decoder;
+  std::vector<std::byte> scratch;
+};
+
 // What reading needs from its owner. All outlive every call.
 struct RestoreContext {
   Store* store = nullptr;
   WorkerPool* workers = nullptr;
   BufferPool* staging = nullptr;  // blocks of at least chunk_bytes_max
+  Spares<DecodingSpace>* decoders = nullptr;
 };
 
 // One damaged place.

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -43,26 +44,35 @@ Result<std::unique_ptr<DirectoryLock>> take_lease(Store& store, const std::strin
   }
 }
 
-// Reads and checks everything about an item but its data.
+// Reads and checks everything about an item but its data: the manifest first, and for those who read data the rest.
 class ItemOpener {
  public:
-  ItemOpener(Store& store, const std::string& step_directory, const StepRecord& step, const ItemRecord& record)
-      : store_(store), step_(step), record_(record) {
+  // What it reads goes to `item`.
+  ItemOpener(Store& store, const std::string& step_directory, const StepRecord& step, const ItemRecord& record,
+             ItemFiles& item)
+      : store_(store), step_(step), record_(record), item_(item) {
     item_.directory = step_directory + '/' + record.name;
     item_.handler = record.handler;
   }
 
-  Result<ItemFiles> open() {
-    const TraceSlice slice("read index", {{"item", record_.name}});
-    MILEPOST_TRY(within(manifest_name, read_manifest()));
-    for (const Stream& stream : item_.manifest.streams) {
-      MILEPOST_TRY(within(stream.table_file, read_table(stream)));
-      MILEPOST_TRY(within(stream.data_file, open_data(stream)));
-    }
-    return std::move(item_);
+  Result<void> open_manifest() {
+    const TraceSlice slice("read manifest", {{"item", record_.name}});
+    return within(manifest_name, read_manifest());
   }
 
-  // The file that open() failed on, relative to the root.
+  Result<void> open_data() {
+    const TraceSlice slice("read chunk tables", {{"item", record_.name}});
+    item_.chunks.clear();
+    item_.files.clear();
+    for (const Stream& stream : item_.manifest.streams) {
+      MILEPOST_TRY(within(stream.table_file, read_table(stream)));
+      MILEPOST_TRY(within(stream.data_file, open_file(stream)));
+    }
+    item_.is_open = true;
+    return {};
+  }
+
+  // The file that opening failed on, relative to the root.
   const std::string& file_at_fault() const { return file_at_fault_; }
 
  private:
@@ -114,7 +124,7 @@ class ItemOpener {
     return {};
   }
 
-  Result<void> open_data(const Stream& stream) {
+  Result<void> open_file(const Stream& stream) {
     MILEPOST_ASSIGN(auto file, store_.open_file(item_.directory + '/' + stream.data_file));
     if (file->size() != stream.data_file_bytes) {
       return corrupt("has " + std::to_string(file->size()) + " bytes, the manifest says " +
@@ -127,24 +137,40 @@ class ItemOpener {
   Store& store_;
   const StepRecord& step_;
   const ItemRecord& record_;
-  ItemFiles item_;
+  ItemFiles& item_;
   std::string file_at_fault_;
 };
 
-// The leaves with bytes in a chunk (null: in any); at least one, since chunks tile what leaves tile.
-std::vector<std::size_t> affected_leaves(const ItemFiles& item, std::uint32_t stream, const Chunk* chunk) {
-  std::vector<std::size_t> affected;
-  for (std::size_t i = 0; i < item.manifest.leaves.size(); ++i) {
-    const StoredLeaf& leaf = item.manifest.leaves[i];
-    const bool hit = std::any_of(leaf.shards.begin(), leaf.shards.end(), [&](const Shard& shard) {
-      if (!chunk || shard.stream != stream) return shard.stream == stream;
-      const std::uint64_t end = shard.offset + packed_bytes(leaf.dtype, shard.extent).value_or(0);
-      return shard.offset < chunk->raw_offset + chunk->raw_bytes && chunk->raw_offset < end;
-    });
-    if (hit) affected.push_back(i);
+// Which leaves lie where in the streams; made when something is damaged, and then asked about every bad chunk.
+class LeafRanges {
+ public:
+  explicit LeafRanges(const Manifest& manifest) : streams_(manifest.streams.size()) {
+    for (std::size_t i = 0; i < manifest.leaves.size(); ++i) {
+      for (const Shard& shard : manifest.leaves[i].shards) streams_[shard.stream].push_back({shard.offset, i});
+    }
+    for (auto& ranges : streams_) std::sort(ranges.begin(), ranges.end());
   }
-  return affected;
-}
+
+  // The leaves with bytes in a chunk (null: in any), in tree order; at least one, since chunks tile what leaves tile.
+  std::vector<std::size_t> in(std::uint32_t stream, const Chunk* chunk) const {
+    const auto& ranges = streams_[stream];
+    auto first = ranges.begin();
+    auto last = ranges.end();
+    if (chunk) {
+      // Ranges touch each other: the chunk begins in the last one that does not begin behind its first byte.
+      first = std::upper_bound(first, last, std::pair(chunk->raw_offset, std::numeric_limits<std::size_t>::max())) - 1;
+      last = std::lower_bound(first, last, std::pair(chunk->raw_offset + chunk->raw_bytes, std::size_t{0}));
+    }
+    std::vector<std::size_t> leaves;
+    for (; first != last; ++first) leaves.push_back(first->second);
+    std::sort(leaves.begin(), leaves.end());
+    leaves.erase(std::unique(leaves.begin(), leaves.end()), leaves.end());
+    return leaves;
+  }
+
+ private:
+  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> streams_;  // offset and leaf, ascending
+};
 
 // "item: path" of each, for a report.
 std::vector<std::string> name_leaves(const ItemFiles& item, const std::vector<std::size_t>& leaves) {
@@ -163,22 +189,35 @@ struct StepReader::State {
   std::mutex mutex;
   std::map<std::string, ItemFiles, std::less<>> items;  // opened so far; guarded by mutex, never removed
 
-  Result<const ItemFiles*> item(std::string_view name);
+  // With its manifest; if data is to be read, with all the rest too.
+  Result<const ItemFiles*> item(std::string_view name, bool with_data);
+  Result<const ItemFiles*> open_item(const ItemRecord& item_record, bool with_data, std::string& file_at_fault);
   Result<void> verify_item(const ItemRecord& item_record, ReadProgress& progress, std::vector<Damage>& damage);
   Result<void> verify_header(const ItemFiles& item, std::uint32_t stream, std::vector<Damage>& damage);
   Result<void> find_strangers(std::vector<Damage>& damage);
 };
 
-Result<const ItemFiles*> StepReader::State::item(std::string_view name) {
+Result<const ItemFiles*> StepReader::State::open_item(const ItemRecord& item_record, bool with_data,
+                                                      std::string& file_at_fault) {
   const std::lock_guard lock(mutex);
-  if (const auto it = items.find(name); it != items.end()) return &it->second;
+  const auto known = items.find(item_record.name);
+  ItemFiles fresh;
+  ItemFiles& files = known == items.end() ? fresh : known->second;
+  ItemOpener opener(*context.store, directory, record, item_record, files);
+  auto opened = known == items.end() ? opener.open_manifest() : Result<void>();
+  if (opened.has_value() && with_data && !files.is_open) opened = opener.open_data();
+  if (opened.has_error()) {
+    file_at_fault = opener.file_at_fault();
+    return opened.error();
+  }
+  return known == items.end() ? &items.emplace(item_record.name, std::move(fresh)).first->second : &files;
+}
+
+Result<const ItemFiles*> StepReader::State::item(std::string_view name, bool with_data) {
   std::string names;
   for (const ItemRecord& candidate : record.items) {
-    if (candidate.name == name) {
-      auto opened = ItemOpener(*context.store, directory, record, candidate).open();
-      if (opened.has_error()) return opened.error();
-      return &items.emplace(name, std::move(opened).value()).first->second;
-    }
+    std::string file_at_fault;
+    if (candidate.name == name) return open_item(candidate, with_data, file_at_fault);
     names += (names.empty() ? "" : ", ") + candidate.name;
   }
   return Error(ErrorCode::not_found, "item " + std::string(name) + ": not in this step, which has: " + names);
@@ -207,12 +246,12 @@ const std::string& StepReader::directory() const { return state_->directory; }
 const StepRecord& StepReader::record() const { return state_->record; }
 
 Result<const Manifest*> StepReader::manifest(std::string_view item) {
-  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item));
+  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item, false));
   return &files->manifest;
 }
 
 Result<const std::vector<Chunk>*> StepReader::chunks(std::string_view item, std::size_t stream) {
-  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item));
+  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item, true));
   if (stream >= files->chunks.size()) {
     return Error(ErrorCode::not_found,
                  "item " + std::string(item) + ": has " + std::to_string(files->chunks.size()) + " streams");
@@ -242,7 +281,7 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
     if (!names.insert(item.name).second) {
       return explain(Error(ErrorCode::invalid_argument, "item " + item.name + ": asked for twice"));
     }
-    auto files = state_->item(item.name);
+    auto files = state_->item(item.name, true);
     if (files.has_error()) return explain(files.error());
     TraceSlice planning("plan");
     auto target = resolve_target((*files)->manifest, std::move(item));
@@ -263,7 +302,7 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
         if (error) return false;
         const auto leaves =
             misfit ? std::vector<std::size_t>{misfit->leaf}
-                   : affected_leaves(*part.files, read.stream, &part.files->chunks[read.stream][read.chunk]);
+                   : LeafRanges(part.files->manifest).in(read.stream, &part.files->chunks[read.stream][read.chunk]);
         std::string context = "leaf " + part.files->paths[leaves.front()];
         if (leaves.size() > 1) context += " and " + std::to_string(leaves.size() - 1) + " more";
         error = std::move(bad).within(std::move(context));
@@ -290,26 +329,21 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
 
 Result<void> StepReader::State::verify_item(const ItemRecord& item_record, ReadProgress& progress,
                                             std::vector<Damage>& damage) {
-  {
-    const std::lock_guard lock(mutex);
-    if (!items.contains(item_record.name)) {
-      ItemOpener opener(*context.store, directory, record, item_record);
-      auto opened = opener.open();
-      if (opened.has_error()) {
-        damage.push_back({opener.file_at_fault(), 0, 0, {item_record.name + ": (all)"}, opened.error()});
-        return {};
-      }
-      items.emplace(item_record.name, std::move(opened).value());
-    }
+  std::string file_at_fault;
+  const auto opened = open_item(item_record, true, file_at_fault);
+  if (opened.has_error()) {
+    damage.push_back({file_at_fault, 0, 0, {item_record.name + ": (all)"}, opened.error()});
+    return {};
   }
-  MILEPOST_ASSIGN(const ItemFiles* files, item(item_record.name));
+  const ItemFiles* const files = *opened;
+  std::optional<LeafRanges> ranges;
   for (std::uint32_t s = 0; s < files->manifest.streams.size(); ++s) MILEPOST_TRY(verify_header(*files, s, damage));
   const ReadPlan plan = plan_all_reads(files->manifest, files->chunks);
   read_chunks(context, *files, plan, progress, [&](const ChunkRead& read, Error error, const ReadPart*) {
     const Chunk& chunk = files->chunks[read.stream][read.chunk];
+    if (!ranges) ranges.emplace(files->manifest);
     damage.push_back({files->directory + '/' + files->manifest.streams[read.stream].data_file, chunk.file_offset,
-                      chunk.stored_bytes, name_leaves(*files, affected_leaves(*files, read.stream, &chunk)),
-                      std::move(error)});
+                      chunk.stored_bytes, name_leaves(*files, ranges->in(read.stream, &chunk)), std::move(error)});
     return true;
   });
   return {};
@@ -323,11 +357,12 @@ Result<void> StepReader::State::verify_header(const ItemFiles& item, std::uint32
   std::string found(expected.size(), '\0');
   const auto read = read_at(*item.files[s], 0, std::as_writable_bytes(std::span(found)));
   if (read.has_error()) {
-    damage.push_back({file, 0, stream.data_offset, name_leaves(item, affected_leaves(item, s, nullptr)), read.error()});
+    damage.push_back(
+        {file, 0, stream.data_offset, name_leaves(item, LeafRanges(item.manifest).in(s, nullptr)), read.error()});
   } else if (expected.size() != stream.data_offset || found != expected) {
     const auto differs = std::mismatch(expected.begin(), expected.end(), found.begin()).first - expected.begin();
     damage.push_back(
-        {file, static_cast<std::uint64_t>(differs), 1, name_leaves(item, affected_leaves(item, s, nullptr)),
+        {file, static_cast<std::uint64_t>(differs), 1, name_leaves(item, LeafRanges(item.manifest).in(s, nullptr)),
          corrupt(file + "@" + std::to_string(differs) + ": the safetensors header is not the one that was written")});
   }
   return {};

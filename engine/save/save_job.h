@@ -14,10 +14,10 @@
 #include "milepost/engine/items.h"
 #include "milepost/engine/progress.h"
 #include "milepost/engine/save/attempt.h"
-#include "milepost/engine/save/encoder_cache.h"
 #include "milepost/engine/save/save_options.h"
 #include "milepost/engine/save/snapshot.h"
 #include "milepost/engine/save/stream_plan.h"
+#include "milepost/engine/spares.h"
 #include "milepost/io/buffer_pool.h"
 #include "milepost/io/worker_pool.h"
 
@@ -38,7 +38,7 @@ struct SaveContext {
   WorkerPool* workers = nullptr;
   BufferPool* staging = nullptr;  // blocks of chunk_bytes_max
   BufferPool* coding = nullptr;   // blocks of coding_block_bytes()
-  EncoderCache* encoders = nullptr;
+  Spares<ChunkEncoder>* encoders = nullptr;
 };
 
 // Room for any coded chunk, and for its padding.

@@ -35,7 +35,7 @@ TEST(Tracing, ShowsEveryPhaseOfSavesAndRestores) {
     EXPECT_THAT(trace.names("X"),
                 IsSupersetOf({"save", "check", "plan", "freeze", "freeze segment", "run save", "begin attempt",
                               "wait for coding", "write index", "wait for writes", "commit", "fsync", "fsync directory",
-                              "rename", "retention", "restore", "read index", "decode"}));
+                              "rename", "retention", "restore", "read manifest", "read chunk tables", "decode"}));
     EXPECT_THAT(trace.names("X"), IsSupersetOf({codec == std::string("none") ? "digest" : "code"}));
     EXPECT_THAT(trace.names("b"), IsSupersetOf({"write", "read"}));
     EXPECT_THAT(trace.names("C"), IsSupersetOf({"bytes in flight", "staging bytes"}));

@@ -90,6 +90,7 @@ Result<CheckpointDirectory> CheckpointDirectory::open(const std::string& path, c
   }
   const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   result.workers_ = std::make_unique<WorkerPool>(threads, 0);
+  result.decoders_ = std::make_unique<Spares<DecodingSpace>>();
   result.staging_ =
       std::make_unique<BufferPool>(BufferPoolOptions{.capacity_bytes = staging_bytes, .block_bytes = chunk_bytes_max});
   return result;
@@ -121,7 +122,8 @@ Result<StepRecord> CheckpointDirectory::read_record(std::int64_t step) {
 }
 
 Result<StepReader> CheckpointDirectory::open_step(std::int64_t step) {
-  const RestoreContext context = {.store = store_.get(), .workers = workers_.get(), .staging = staging_.get()};
+  const RestoreContext context = {
+      .store = store_.get(), .workers = workers_.get(), .staging = staging_.get(), .decoders = decoders_.get()};
   return StepReader::open(context, naming_.name(step));
 }
 

@@ -40,6 +40,7 @@ class CheckpointDirectory {
   std::string path_;
   StepNaming naming_;
   std::unique_ptr<Store> store_;
+  std::unique_ptr<Spares<DecodingSpace>> decoders_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<BufferPool> staging_;
   std::vector<std::int64_t> steps_;

@@ -135,7 +135,7 @@ TEST(Staging, StreamsWithinItsBound) {
       SimulatedStore store;
       BufferPool staging({.capacity_bytes = 2 * block, .block_bytes = block});
       BufferPool coding({.capacity_bytes = 4 * coding_block_bytes(), .block_bytes = coding_block_bytes()});
-      EncoderCache encoders;
+      Spares<ChunkEncoder> encoders;
       std::shared_ptr<SaveJob> job;
       std::optional<Result<SaveReport>> report;
       {
@@ -155,6 +155,10 @@ TEST(Staging, StreamsWithinItsBound) {
         job->snapshot().fence();
         EXPECT_TRUE(job->snapshot().is_captured());
         EXPECT_TRUE(job->wait_durable(std::nullopt));
+        // With nothing left to wait for it does not wait for memory either.
+        std::vector<BufferLease> all_there_is;
+        while (auto lease = staging.try_acquire()) all_there_is.push_back(std::move(*lease));
+        job->snapshot().fence();
       }  // joins
       ASSERT_TRUE(report.has_value());
       EXPECT_OK(*report);
@@ -167,7 +171,8 @@ TEST(Staging, StreamsWithinItsBound) {
       }
 
       WorkerPool workers(2, 0);
-      const RestoreContext context{&store, &workers, &staging};
+      Spares<DecodingSpace> decoders;
+      const RestoreContext context{&store, &workers, &staging, &decoders};
       auto restored = StepReader::open(context, "1")->restore({}).value();
       EXPECT_EQ(difference(expected, restored.tree()), "");
       EXPECT_EQ(staging.stats().leased_bytes, 0u);

@@ -1,0 +1,32 @@
+// Objects that are large and slow to make, such as coders: workers borrow them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace milepost {
+
+// Thread-safe. Holds as many as were ever out at once.
+template <class T> class Spares {
+ public:
+  std::unique_ptr<T> take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::make_unique<T>();
+    auto spare = std::move(free_.back());
+    free_.pop_back();
+    return spare;
+  }
+
+  void put(std::unique_ptr<T> spare) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(spare));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<T>> free_;
+};
+
+}  // namespace milepost
