@@ -137,9 +137,10 @@ class Writer {
 
  private:
   Result<void> file(const Tensor& bytes, const std::string& path, const std::string& tree_path) {
-    MILEPOST_TRY(write_file(store_, path, {bytes.data(), bytes.byte_count()}));
-    if (!files_.executable.contains(tree_path)) return {};
-    // By whoever may read it.
+    if (!files_.executable.contains(tree_path)) return write_file(store_, path, {bytes.data(), bytes.byte_count()});
+    MILEPOST_ASSIGN(const auto file, store_.create_file(path, {}));
+    MILEPOST_TRY(write_at(*file, 0, {bytes.data(), bytes.byte_count()}));
+    // By whoever may read it; and before the fsync, which takes the permissions along.
     std::error_code failed;
     const fs::path full = fs::path(root_) / path;
     const auto readable = fs::status(full, failed).permissions() & static_cast<fs::perms>(0444);
@@ -147,7 +148,8 @@ class Writer {
       fs::permissions(full, static_cast<fs::perms>(static_cast<unsigned>(readable) >> 2), fs::perm_options::add,
                       failed);
     if (failed) return Error::from_errno(failed.value(), "chmod " + full.string());
-    return {};
+    MILEPOST_TRY(file->sync());
+    return file->close();
   }
 
   const Files& files_;
