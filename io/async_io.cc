@@ -1,11 +1,10 @@
 #include "milepost/io/async_io.h"
 
 #include "milepost/io/signal_guard.h"
+#include "milepost/io/thread_pool.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/uring.h"
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -114,7 +113,7 @@ TransferFile::~TransferFile() = default;
 
 struct AsyncIo::State {
   std::unique_ptr<Uring> uring;  // null with the backend `threads`
-  std::optional<boost::asio::thread_pool> pool;
+  std::optional<ThreadPool> pool;
 
   std::mutex mutex;
   std::condition_variable idle;
@@ -139,7 +138,7 @@ struct AsyncIo::State {
   void go_on(std::unique_ptr<Transfer> transfer) {
     const Piece piece = next_piece(*transfer);
     if (!piece.direct || transfer->file->uring == nullptr) {
-      boost::asio::post(*pool, [this, transfer = std::move(transfer)]() mutable { work(std::move(transfer)); });
+      pool->post([this, transfer = std::move(transfer)]() mutable { work(std::move(transfer)); });
       return;
     }
     UringFile& file = *transfer->file->uring;
@@ -210,7 +209,7 @@ Result<std::unique_ptr<AsyncIo>> AsyncIo::create(IoBackend backend, int threads)
   }
   try {
     const BlockAllSignals inherited_by_the_threads;
-    state->pool.emplace(static_cast<std::size_t>(std::max(threads, 1)));
+    state->pool.emplace(std::max(threads, 1));
   } catch (const std::exception& failure) {
     return Error(ErrorCode::unavailable, std::string("start I/O threads: ") + failure.what());
   }

@@ -1,12 +1,10 @@
 #include "milepost/io/worker_pool.h"
 
+#include "milepost/io/thread_pool.h"
 #include "milepost/io/trace.h"
 
 #include <sched.h>
 #include <sys/resource.h>
-
-#include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -45,8 +43,8 @@ struct Loop {
 }  // namespace
 
 struct WorkerPool::State {
-  explicit State(int threads) : pool(static_cast<std::size_t>(threads)) {}
-  boost::asio::thread_pool pool;
+  explicit State(int threads) : pool(threads) {}
+  ThreadPool pool;
 };
 
 WorkerPool::WorkerPool(int threads, int nice, const char* name)
@@ -71,7 +69,7 @@ WorkerPool::WorkerPool(int threads, int nice, const char* name)
 
 WorkerPool::~WorkerPool() { state_->pool.join(); }
 
-void WorkerPool::post(std::function<void()> task) { boost::asio::post(state_->pool, std::move(task)); }
+void WorkerPool::post(std::function<void()> task) { state_->pool.post(std::move(task)); }
 
 void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) {
   auto loop = std::make_shared<Loop>();

@@ -18,6 +18,7 @@ class WorkerPool {
  public:
   // `nice` lowers the threads' priority against the training loop's threads (0 to 19; see nice(2)).
   // `name`, at most 15 bytes, is what traces and ps call them; it lives as long as the program.
+  // std::system_error if the system does not grant them.
   WorkerPool(int threads, int nice, const char* name = "milepost worker");
   ~WorkerPool();  // runs what was posted, then joins
   WorkerPool(const WorkerPool&) = delete;

@@ -167,5 +167,27 @@ TEST(Concurrency, SavesWhereIoUringIsForbidden) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+TEST(Concurrency, OpeningSaysThatNoThreadsAreToBeHad) {
+  const TempDir directory;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const scmp_filter_ctx context = ::seccomp_init(SCMP_ACT_ALLOW);
+    for (const int call : {SYS_clone, SYS_clone3}) {
+      if (::seccomp_rule_add(context, SCMP_ACT_ERRNO(EAGAIN), call, 0) != 0) ::_exit(3);
+    }
+    if (::seccomp_load(context) != 0) ::_exit(4);
+    for (const std::shared_ptr<Store>& store : {std::shared_ptr<Store>(), std::shared_ptr<Store>(new SimulatedStore)}) {
+      const auto opened = CheckpointManager::open(directory.string(), small_options(store));
+      if (opened.has_value() || opened.error().code() != ErrorCode::unavailable) ::_exit(5);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status)) << status;
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 }  // namespace
 }  // namespace milepost::testing

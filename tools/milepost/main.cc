@@ -231,4 +231,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace milepost::tool
 
-int main(int argc, char** argv) { return milepost::tool::run(argc, argv); }
+int main(int argc, char** argv) try { return milepost::tool::run(argc, argv); } catch (const std::exception& error) {
+  std::fprintf(stderr, "milepost: %s\n", error.what());
+  return milepost::tool::status_failed;
+}
