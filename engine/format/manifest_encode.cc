@@ -76,23 +76,16 @@ void append_leaf(std::string& out, const StoredLeaf& leaf) {
 }
 
 void append_stream(std::string& out, const Stream& stream) {
-  out += "{\"rank\":";
-  append_json_integer(out, stream.rank);
-  out += ",\"raw_bytes\":";
-  append_json_integer(out, stream.raw_bytes);
-  out += ",\"data_file\":";
-  append_json_string(out, stream.data_file);
-  out += ",\"data_file_bytes\":";
-  append_json_integer(out, stream.data_file_bytes);
-  out += ",\"data_offset\":";
-  append_json_integer(out, stream.data_offset);
-  out += ",\"table_file\":";
-  append_json_string(out, stream.table_file);
-  out += ",\"chunk_count\":";
-  append_json_integer(out, stream.chunk_count);
-  out += ",\"table_digest\":\"";
-  out += stream.table_digest.hex();
-  out += "\"}";
+  out += '{';
+  append_json_field(out, "rank", stream.rank);
+  append_json_field(out, "raw_bytes", stream.raw_bytes);
+  append_json_field(out, "data_file", stream.data_file);
+  append_json_field(out, "data_file_bytes", stream.data_file_bytes);
+  append_json_field(out, "data_offset", stream.data_offset);
+  append_json_field(out, "table_file", stream.table_file);
+  append_json_field(out, "chunk_count", stream.chunk_count);
+  append_json_field(out, "table_digest", stream.table_digest.hex());
+  out += '}';
 }
 
 // Each element on a line of its own.

@@ -205,18 +205,13 @@ Result<Record> decode(std::string_view text, const char* what, Result<Record> (*
 }
 
 void append_item(std::string& out, const ItemRecord& item) {
-  out += "{\"name\":";
-  append_json_string(out, item.name);
-  out += ",\"manifest_bytes\":";
-  append_json_integer(out, item.manifest_bytes);
-  out += ",\"manifest_digest\":\"";
-  out += item.manifest_digest.hex();
-  out += "\",\"leaf_count\":";
-  append_json_integer(out, item.leaf_count);
-  out += ",\"raw_bytes\":";
-  append_json_integer(out, item.raw_bytes);
-  out += ",\"stored_bytes\":";
-  append_json_integer(out, item.stored_bytes);
+  out += '{';
+  append_json_field(out, "name", item.name);
+  append_json_field(out, "manifest_bytes", item.manifest_bytes);
+  append_json_field(out, "manifest_digest", item.manifest_digest.hex());
+  append_json_field(out, "leaf_count", item.leaf_count);
+  append_json_field(out, "raw_bytes", item.raw_bytes);
+  append_json_field(out, "stored_bytes", item.stored_bytes);
   out += '}';
 }
 
@@ -224,27 +219,19 @@ void append_handlers(std::string& out, const std::vector<ItemRecord>& items) {
   out += ",\n\"handlers\":{";
   for (const ItemRecord& item : items) {
     if (item.handler.empty()) continue;
-    if (out.back() != '{') out += ',';
-    append_json_string(out, item.name);
-    out += ':';
-    append_json_string(out, item.handler);
+    append_json_field(out, item.name, item.handler);
   }
   out += '}';
 }
 
 void append_save(std::string& out, const SaveFigures& save) {
-  out += ",\n\"save\":{\"mode\":";
-  append_json_string(out, save.mode);
-  out += ",\"codec\":";
-  append_json_string(out, save.codec);
-  out += ",\"waited_ns\":";
-  append_json_integer(out, save.waited_ns);
-  out += ",\"captured_ns\":";
-  append_json_integer(out, save.captured_ns);
-  out += ",\"written_ns\":";
-  append_json_integer(out, save.written_ns);
-  out += ",\"retries\":";
-  append_json_integer(out, save.retries);
+  out += ",\n\"save\":{";
+  append_json_field(out, "mode", save.mode);
+  append_json_field(out, "codec", save.codec);
+  append_json_field(out, "waited_ns", save.waited_ns);
+  append_json_field(out, "captured_ns", save.captured_ns);
+  append_json_field(out, "written_ns", save.written_ns);
+  append_json_field(out, "retries", save.retries);
   out += '}';
 }
 

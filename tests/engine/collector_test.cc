@@ -5,6 +5,7 @@
 #include "tests/engine/open_manager.h"
 #include "tests/engine/small_steps.h"
 #include "tests/support/bytes.h"
+#include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,5 @@
 // Many threads on one manager, many managers on one directory, and a kernel that forbids io_uring.
-#include "tests/engine/open_manager.h"
-#include "tests/engine/trees.h"
+#include "tests/engine/saving.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 
@@ -17,8 +16,6 @@
 
 namespace milepost::testing {
 namespace {
-
-Items state(std::int64_t step) { return {{"state", small_tree(static_cast<std::uint64_t>(step))}}; }
 
 TEST(Concurrency, TenThreadsOnOneManager) {
   auto options = small_options(std::make_shared<SimulatedStore>());

@@ -314,12 +314,7 @@ TEST(Manager, AStepThatIsRemovedBeforeItIsRead) {
     options.max_to_keep = 1;
     auto manager = open_manager(options);
     save_all(manager, {1});
-    bool once = false;
-    hooks->before([&](Operation operation, const std::string& path) {
-      if (operation != Operation::lock || path != "1" || once) return;
-      once = true;
-      save_all(manager, {2});
-    });
+    const Meanwhile meanwhile(*hooks, Operation::lock, "1", [&] { save_all(manager, {2}); });
     if (latest) {
       Tree target = target_like(tree_of(2), Layout::sliced);
       EXPECT_EQ(manager.restore_latest(target).value(), 2);
@@ -328,7 +323,7 @@ TEST(Manager, AStepThatIsRemovedBeforeItIsRead) {
       EXPECT_EQ(manager.restore(1).error().code(), ErrorCode::not_found);
       EXPECT_EQ(manager.restore()->step, 2);
     }
-    EXPECT_TRUE(once);
+    EXPECT_TRUE(meanwhile.happened());
   }
 }
 
@@ -339,14 +334,9 @@ TEST(Manager, AStepIsNotRemovedWhileItIsRead) {
   options.max_to_keep = 1;
   auto manager = open_manager(options);
   save_all(manager, {1});
-  bool once = false;
-  hooks->before([&](Operation operation, const std::string& path) {
-    if (operation != Operation::open_file || path != "1/state/manifest.json" || once) return;
-    once = true;
-    save_all(manager, {2});
-  });
+  const Meanwhile meanwhile(*hooks, Operation::open_file, "1/state/manifest.json", [&] { save_all(manager, {2}); });
   EXPECT_HOLDS(manager, 1, tree_of(1));
-  EXPECT_TRUE(once);
+  EXPECT_TRUE(meanwhile.happened());
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 2));
   save_all(manager, {3});
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(3));

@@ -6,6 +6,8 @@
 #include "tests/engine/trees.h"
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +36,21 @@ struct Stop {
     });
   }
   Gate gate;
+};
+
+// Does something else before a store's first operation of a kind on a path.
+class Meanwhile {
+ public:
+  Meanwhile(HookStore& hooks, Operation operation, std::string path, std::function<void()> action) {
+    hooks.before([=, happened = happened_, path = std::move(path), action = std::move(action)](Operation now,
+                                                                                               const std::string& at) {
+      if (now == operation && at == path && !std::exchange(*happened, true)) action();
+    });
+  }
+  bool happened() const { return *happened_; }
+
+ private:
+  const std::shared_ptr<bool> happened_ = std::make_shared<bool>(false);
 };
 
 }  // namespace milepost::testing

@@ -5,36 +5,14 @@
 // called from several threads.
 #pragma once
 
-#include "milepost/io/store.h"
+#include "tests/support/forwarding_store.h"
 
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace milepost::testing {
-
-enum class Operation {
-  create_file,
-  open_file,
-  write,
-  read,
-  truncate,
-  sync,
-  close,
-  make_directory,
-  sync_directory,
-  rename,
-  exchange,
-  remove_file,
-  remove_directory,
-  list,
-  stat,
-  lock,
-};
-
-std::string_view to_string(Operation operation);
 
 struct Fault {
   int system_errno = 5;                    // EIO
@@ -52,7 +30,7 @@ struct LoggedOperation {
   bool failed_on_purpose = false;
 };
 
-class FaultStore final : public Store {
+class FaultStore final : public ForwardingStore {
  public:
   explicit FaultStore(std::shared_ptr<Store> inner);
   ~FaultStore() override;
@@ -67,25 +45,14 @@ class FaultStore final : public Store {
   // Broken rules: a file whose sync failed was synced again; a file was used after it was closed.
   std::vector<std::string> violations() const;
 
-  std::string description() const override;
   Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override;
-  Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override;
-  Result<void> make_directory(const std::string& path) override;
-  Result<void> sync_directory(const std::string& path) override;
-  Result<void> rename_no_replace(const std::string& from, const std::string& to) override;
-  Result<void> exchange(const std::string& a, const std::string& b) override;
-  Result<void> remove_file(const std::string& path) override;
-  Result<void> remove_directory(const std::string& path) override;
-  Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) override;
-  Result<EntryInfo> stat(const std::string& path) override;
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) override;
 
  private:
   struct State;
-  class FaultWriteFile;
-  class FaultReadFile;
+  class CheckedWriteFile;
 
-  const std::shared_ptr<Store> inner_;
+  Verdict begin(Operation operation, const std::string& path) override;
+
   const std::shared_ptr<State> state_;  // shared with the files
 };
 

@@ -1,6 +1,6 @@
 // When a manager saves: its options, its policies, preemption, and what becomes of a failure.
-#include "tests/engine/hook_store.h"
-#include "tests/engine/open_manager.h"
+#include "tests/engine/saving.h"
+#include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 
 #include "milepost/policy/interval_tuning.h"
@@ -18,8 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-Items state(std::int64_t step) { return {{"state", small_tree(static_cast<std::uint64_t>(step))}}; }
 
 std::vector<std::int64_t> saved_of_30(CheckpointManagerOptions options) {
   options.store = std::make_shared<SimulatedStore>();
@@ -83,15 +81,12 @@ TEST(Decision, ContinuousWaitsForTheSaveInFlight) {
   auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
   auto options = small_options(hooks);
   options.save_decision_policy = ContinuousCheckpointingPolicy{};
+  Stop stop(*hooks, Operation::rename, "1");
   auto manager = open_manager(options);
-  Gate gate;
-  hooks->before([&](Operation operation, const std::string& path) {
-    if (operation == Operation::rename && path == "1") gate.pass();
-  });
   EXPECT_TRUE(manager.save(1, state(1)).value());
-  gate.wait_for_arrival();
+  stop.gate.wait_for_arrival();
   EXPECT_FALSE(manager.save(2, state(2)).value());
-  gate.open();
+  stop.gate.open();
   EXPECT_OK(manager.wait_until_finished());
   EXPECT_TRUE(manager.save(3, state(3)).value());
   EXPECT_OK(manager.wait_until_finished());
@@ -277,18 +272,15 @@ TEST(Failures, WaitingEndsInTime) {
   auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
   auto options = small_options(hooks);
   options.timeout = 2ms;
+  Stop stop(*hooks, Operation::rename, "1");
   auto manager = open_manager(options);
-  Gate gate;
-  hooks->before([&](Operation operation, const std::string& path) {
-    if (operation == Operation::rename && path == "1") gate.pass();
-  });
   ASSERT_TRUE(manager.save(1, state(1)).value());
-  gate.wait_for_arrival();
+  stop.gate.wait_for_arrival();
   for (const auto& late : {manager.wait_until_finished(), manager.wait_until_finished(1ms), manager.close()}) {
     EXPECT_EQ(late.error().code(), ErrorCode::deadline_exceeded);
     EXPECT_THAT(late.error().to_string(), HasSubstr("step 1: not committed after"));
   }
-  gate.open();
+  stop.gate.open();
   EXPECT_OK(manager.wait_until_finished(1h));
   EXPECT_HOLDS(manager, 1, small_tree(1));
 }
@@ -309,19 +301,16 @@ TEST(Failures, WaitingForRemovalsEndsInTime) {
   auto options = small_options(hooks);
   options.max_to_keep = 1;
   options.enable_background_delete = true;
+  Stop stop(*hooks, Operation::remove_file);
   auto manager = open_manager(options);
-  Gate gate;
-  hooks->before([&](Operation operation, const std::string&) {
-    if (operation == Operation::remove_file) gate.pass();
-  });
   ASSERT_TRUE(manager.save(1, state(1)).value());
   ASSERT_TRUE(manager.save(2, state(2)).value());
   EXPECT_TRUE(manager.wait_until(SaveEvent::committed).value());
-  gate.wait_for_arrival();
+  stop.gate.wait_for_arrival();
   const auto late = manager.wait_until_finished(1ms);
   EXPECT_EQ(late.error().code(), ErrorCode::deadline_exceeded);
   EXPECT_THAT(late.error().to_string(), HasSubstr("still being removed"));
-  gate.open();
+  stop.gate.open();
   EXPECT_OK(manager.close());
 }
 
@@ -356,15 +345,12 @@ TEST(Failures, SaveWaitsNoLongerThanTheTimeout) {
   auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
   auto options = small_options(hooks);
   options.timeout = 2ms;
+  Stop stop(*hooks, Operation::rename, "1");
   auto manager = open_manager(options);
-  Gate gate;
-  hooks->before([&](Operation operation, const std::string& path) {
-    if (operation == Operation::rename && path == "1") gate.pass();
-  });
   ASSERT_TRUE(manager.save(1, state(1)).value());
-  gate.wait_for_arrival();
+  stop.gate.wait_for_arrival();
   EXPECT_EQ(manager.save(2, state(2)).error().code(), ErrorCode::deadline_exceeded);
-  gate.open();
+  stop.gate.open();
   EXPECT_OK(manager.wait_until_finished(1h));
   EXPECT_TRUE(manager.save(2, state(2)).value());
   EXPECT_OK(manager.wait_until_finished(1h));

@@ -1,5 +1,7 @@
 // What becomes of the errors of saves, and of a manager that ends.
 #include "tests/engine/saving.h"
+#include "tests/support/asleep.h"
+#include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 
@@ -8,7 +10,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <stdexcept>
@@ -82,15 +83,6 @@ TEST(Manager, AStepWhoseSurvivalIsUnknown) {
   EXPECT_HOLDS(manager, 1, tree_of(1));
   save_all(manager, {3});
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(3));
-}
-
-// Whether a thread of this process has begun, and waits for something.
-bool is_asleep(int thread) {
-  std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
-  std::string text;
-  std::getline(stat, text);
-  const std::size_t name_end = text.rfind(')');
-  return thread != 0 && name_end != std::string::npos && text.substr(name_end + 2, 1) == "S";
 }
 
 // A waiter that wakes late, when the next save is already under way, still hears of the error.

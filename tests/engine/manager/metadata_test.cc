@@ -1,6 +1,5 @@
 // What a manager tells of steps without reading their data, and how it names them.
-#include "tests/engine/hook_store.h"
-#include "tests/engine/open_manager.h"
+#include "tests/engine/saving.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 
@@ -17,8 +16,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-Items state(std::int64_t step) { return {{"state", small_tree(static_cast<std::uint64_t>(step))}}; }
 
 TEST(Metadata, OfAStepWithoutItsData) {
   auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());

@@ -1,5 +1,5 @@
 // Everything at once: savers, ten waiters, readers and removers on one manager, while now and then the store fails.
-#include "tests/engine/open_manager.h"
+#include "tests/engine/saving.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 
@@ -15,8 +15,6 @@
 
 namespace milepost::testing {
 namespace {
-
-Items state(std::int64_t step) { return {{"state", small_tree(static_cast<std::uint64_t>(step))}}; }
 
 // What may go wrong when the store fails or another thread removes or overwrites: never damage, never nonsense.
 void expect_excused(const Error& error) {

@@ -2,9 +2,7 @@
 // tests/engine/state/cast_test.cc; here that each comes to its place, wherever that is.
 #include "milepost/engine/state/cast.h"
 
-#include "tests/engine/open_manager.h"
-#include "tests/engine/trees.h"
-#include "tests/support/simulated_store.h"
+#include "tests/engine/restore/saved.h"
 
 #include <gmock/gmock.h>
 
@@ -19,17 +17,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-CheckpointManager saved(const Tree& tree, Codec codec = Codec::fast()) {
-  auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
-  EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.codec = codec}).value());
-  EXPECT_OK(manager.wait_until_finished());
-  return manager;
-}
-
-Result<Restored> restore(CheckpointManager& manager, RestoreItem item) {
-  return manager.restore(1, {.items = {std::move(item)}});
-}
 
 const Tensor& tensor_in(const Tree& tree, const std::string& path) { return *tree.find(path)->get_if<Tensor>(); }
 

@@ -6,6 +6,7 @@
 #include "tests/engine/hook_store.h"
 #include "tests/engine/open_manager.h"
 #include "tests/engine/small_steps.h"
+#include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 

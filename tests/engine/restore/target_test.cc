@@ -1,6 +1,5 @@
 // Where a restore goes: given, fresh and partial targets; what does not fit is said path by path.
-#include "tests/engine/open_manager.h"
-#include "tests/engine/trees.h"
+#include "tests/engine/restore/saved.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 
@@ -17,17 +16,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-CheckpointManager saved(const Tree& tree, Codec codec = Codec::fast()) {
-  auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
-  EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.codec = codec}).value());
-  EXPECT_OK(manager.wait_until_finished());
-  return manager;
-}
-
-Result<Restored> restore(CheckpointManager& manager, RestoreItem item) {
-  return manager.restore(1, {.items = {std::move(item)}});
-}
 
 TEST(RestoreTarget, EveryLayoutInPlace) {
   const Tree tree = full_tree(1);
