@@ -95,11 +95,13 @@ class CheckpointManager {
   Result<void> reload();
 
   // Whether save(step) would save it; to be asked for the step at hand. If a function or policy of the options throws:
-  // true, and save() tells.
+  // true, and save() tells. A question about a step to come does not make the job stop anywhere else; but after a "no"
+  // the job is not told to stop at that step.
   bool should_save(std::int64_t step);
   // The same with the reason; of the tuning policies, with the interval that they chose.
   Result<SaveDecision> save_decision(std::int64_t step);
-  // Whether the job is to stop at this step: from the first step on that was asked about after the notice came.
+  // Whether the job, which is at this step, is to stop here: from the first step on that this or save() was called for
+  // after the notice came.
   // False without options.preemption.
   bool reached_preemption(std::int64_t step);
 

@@ -68,4 +68,29 @@ CollectorOptions collector_options_of(const CheckpointManagerOptions& options) {
   return {options.todelete_subdir, options.enable_background_delete, options.deletion_threads};
 }
 
+SaveDecisionPolicy decision_policy_of(const CheckpointManagerOptions& options) {
+  // A job that is told to stop saves before, whatever the policy: else all since the last save is lost.
+  if (options.save_decision_policy && options.preemption) {
+    return AnySavePolicy{{PreemptionCheckpointingPolicy{}, options.save_decision_policy}};
+  }
+  if (options.save_decision_policy) return options.save_decision_policy;
+  return save_policy_of({options.save_interval_steps, options.save_on_steps, options.should_save_fn});
+}
+
+PreservationPolicy preservation_policy_of(const CheckpointManagerOptions& options) {
+  if (options.preservation_policy) return options.preservation_policy;
+  if (!options.max_to_keep) return {};
+  PreservationRule rule;
+  rule.max_to_keep = options.max_to_keep;
+  if (options.keep_time_interval) {
+    rule.keep_time_interval_s = std::chrono::duration<double>(*options.keep_time_interval).count();
+  }
+  rule.keep_period = options.keep_period;
+  rule.best_fn = options.best_fn;
+  rule.best_mode = options.best_mode;
+  rule.keep_checkpoints_without_metrics = options.keep_checkpoints_without_metrics;
+  rule.keep_latest = options.keep_latest;
+  return preservation_policy_of(std::move(rule));
+}
+
 }  // namespace milepost

@@ -105,6 +105,8 @@ Result<void> check_codec(const Codec& codec);
 // invalid_argument, naming the option.
 Result<void> check_options(const CheckpointManagerOptions& options);
 StepNaming naming_of(const CheckpointManagerOptions& options);
+SaveDecisionPolicy decision_policy_of(const CheckpointManagerOptions& options);
+PreservationPolicy preservation_policy_of(const CheckpointManagerOptions& options);  // empty: all are kept
 CollectorOptions collector_options_of(const CheckpointManagerOptions& options);
 
 }  // namespace milepost

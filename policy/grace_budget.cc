@@ -54,9 +54,13 @@ void SaveThroughputMeter::add(std::deque<Sample>& samples, Sample sample) {
   if (samples.size() > samples_max) samples.pop_front();
 }
 
-void SaveThroughputMeter::add(bool compressed, std::uint64_t bytes, double durable_s, double committed_s) {
-  add(compressed ? compressed_ : uncompressed_, {static_cast<double>(bytes), durable_s});
-  commit_s_.push_back(std::max(0.0, committed_s - durable_s));
+void SaveThroughputMeter::add(const Save& save) {
+  add(save.compressed ? compressed_ : uncompressed_, {static_cast<double>(save.bytes), save.durable_s});
+  if (save.disk_s > 0 && save.stored_bytes > 0) {
+    const double raw_over_stored = static_cast<double>(save.bytes) / static_cast<double>(save.stored_bytes);
+    add(disk_, {static_cast<double>(save.bytes), save.captured_s + save.disk_s * std::max(1.0, raw_over_stored)});
+  }
+  commit_s_.push_back(std::max(0.0, save.committed_s - save.durable_s));
   if (commit_s_.size() > samples_max) commit_s_.pop_front();
 }
 
@@ -65,13 +69,13 @@ std::optional<double> SaveThroughputMeter::rate(const std::deque<Sample>& sample
   Sample sum;
   for (const Sample& sample : samples) {
     sum.bytes += sample.bytes;
-    sum.durable_s += sample.durable_s;
+    sum.seconds += sample.seconds;
   }
-  return usable(sum.durable_s > 0 ? std::optional(sum.bytes / sum.durable_s) : std::nullopt);
+  return usable(sum.seconds > 0 ? std::optional(sum.bytes / sum.seconds) : std::nullopt);
 }
 
 SaveThroughput SaveThroughputMeter::throughput() const {
-  SaveThroughput result{rate(compressed_), rate(uncompressed_), std::nullopt, std::nullopt};
+  SaveThroughput result{rate(compressed_), rate(uncompressed_), rate(disk_), std::nullopt};
   if (!commit_s_.empty()) result.commit_s = *std::max_element(commit_s_.begin(), commit_s_.end());
   return result;
 }

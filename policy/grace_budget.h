@@ -12,33 +12,46 @@
 
 namespace milepost {
 
-// What past saves, and the disk, have been seen to do. Throughputs are in bytes of state a second until
-// the save is durable; none: not measured.
+// What past saves have been seen to do. Throughputs are in bytes of state a second until the save is durable;
+// none: not measured.
 struct SaveThroughput {
   std::optional<double> compressed_bytes_per_s = std::nullopt;  // with the codec that the manager uses
   std::optional<double> uncompressed_bytes_per_s = std::nullopt;
-  std::optional<double> disk_bytes_per_s = std::nullopt;  // of raw writes, if anybody has measured it
-  std::optional<double> commit_s = std::nullopt;          // from durable to committed
+  // At least what a save without compression would reach: it has to freeze the state, and to write all of it. From
+  // the seconds that other saves took for that alone. (The bytes that compressed saves store over all of their time
+  // are a bound as well, but one below what those reach: by it nobody would ever drop compression.)
+  std::optional<double> disk_bytes_per_s = std::nullopt;
+  std::optional<double> commit_s = std::nullopt;  // from durable to committed
 };
 
 // Gathers the throughput of the latest saves. They ran beside training; in a grace period nothing
 // does, so what they did is a cautious prediction.
 class SaveThroughputMeter {
  public:
-  // A finished save of `bytes` of state; the seconds count from its start, without waiting for an earlier save.
-  void add(bool compressed, std::uint64_t bytes, double durable_s, double committed_s);
+  // A finished save. The seconds count from its start, without waiting for an earlier save.
+  struct Save {
+    bool compressed = true;
+    std::uint64_t bytes = 0;  // of state
+    double durable_s = 0;
+    double committed_s = 0;
+    double captured_s = 0;
+    std::uint64_t stored_bytes = 0;
+    double disk_s = 0;  // during which those were being written or flushed; 0: not known
+  };
+  void add(const Save& save);
   SaveThroughput throughput() const;
 
  private:
   struct Sample {
     double bytes = 0;
-    double durable_s = 0;
+    double seconds = 0;
   };
   static void add(std::deque<Sample>& samples, Sample sample);
   static std::optional<double> rate(const std::deque<Sample>& samples);
 
   std::deque<Sample> compressed_;
   std::deque<Sample> uncompressed_;
+  std::deque<Sample> disk_;
   std::deque<double> commit_s_;
 };
 

@@ -9,9 +9,21 @@ std::int64_t agree_on_last_step(std::span<const std::int64_t> current_steps) {
 }
 
 bool PreemptionAgreement::reached(std::int64_t step, bool told) {
-  if (told && !last_step_) last_step_ = current_step_ ? agree_on_last_step({&*current_step_, 1}) : step;
+  if (told && !last_step_) {
+    if (denied_.contains(step)) current_step_ = step;
+    last_step_ = current_step_ ? agree_on_last_step({&*current_step_, 1}) : step;
+  }
   current_step_ = step;
+  denied_.erase(denied_.begin(), denied_.upper_bound(step));
   return last_step_ && step >= *last_step_;
+}
+
+bool PreemptionAgreement::would_reach(std::int64_t step, bool told) {
+  if (last_step_) return step >= *last_step_;
+  const bool is_open = !current_step_ || step > *current_step_;
+  if (told && is_open) return !denied_.contains(step);
+  if (is_open) denied_.insert(step);
+  return false;
 }
 
 }  // namespace milepost

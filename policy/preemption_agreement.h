@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 
 namespace milepost {
@@ -19,15 +20,19 @@ std::int64_t agree_on_last_step(std::span<const std::int64_t> current_steps);
 // One rank's side of it, in a job of one rank.
 class PreemptionAgreement {
  public:
-  // Whether the job is to stop at `step`. `told`: a notice has come by now; it is never taken back. From
-  // S on it is true for every step. Before the first answer any step may be S.
+  // Whether the job, which is at `step`, is to stop there. `told`: a notice has come by now; it is never taken
+  // back. From S on it is true for every step. Before the first answer any step may be S.
   bool reached(std::int64_t step, bool told);
+  // The same as a question only, about any step: the job need not be there, and S does not follow from it. But a
+  // "no" is an answer: whoever heard it, and did not save that step, is not told to stop there.
+  bool would_reach(std::int64_t step, bool told);
 
   // S, once it is known.
   std::optional<std::int64_t> last_step() const { return last_step_; }
 
  private:
-  std::optional<std::int64_t> current_step_;  // asked about last
+  std::optional<std::int64_t> current_step_;  // at which the job was last
+  std::set<std::int64_t> denied_;             // by answers to questions; later than the current step
   std::optional<std::int64_t> last_step_;
 };
 

@@ -26,31 +26,6 @@ Saver::Clock::time_point after(std::chrono::nanoseconds wait) {
   return now + std::max(wait, std::chrono::nanoseconds::zero());
 }
 
-SaveDecisionPolicy decision_of(const CheckpointManagerOptions& options) {
-  // A job that is told to stop saves before, whatever the policy: else all since the last save is lost.
-  if (options.save_decision_policy && options.preemption) {
-    return AnySavePolicy{{PreemptionCheckpointingPolicy{}, options.save_decision_policy}};
-  }
-  if (options.save_decision_policy) return options.save_decision_policy;
-  return save_policy_of({options.save_interval_steps, options.save_on_steps, options.should_save_fn});
-}
-
-PreservationPolicy preservation_of(const CheckpointManagerOptions& options) {
-  if (options.preservation_policy) return options.preservation_policy;
-  if (!options.max_to_keep) return {};
-  PreservationRule rule;
-  rule.max_to_keep = options.max_to_keep;
-  if (options.keep_time_interval) {
-    rule.keep_time_interval_s = std::chrono::duration<double>(*options.keep_time_interval).count();
-  }
-  rule.keep_period = options.keep_period;
-  rule.best_fn = options.best_fn;
-  rule.best_mode = options.best_mode;
-  rule.keep_checkpoints_without_metrics = options.keep_checkpoints_without_metrics;
-  rule.keep_latest = options.keep_latest;
-  return preservation_policy_of(std::move(rule));
-}
-
 }  // namespace
 
 Result<void> check_items(const Items& items) {
@@ -89,8 +64,8 @@ Saver::Saver(const CheckpointManagerOptions& options, const SaveContext& context
     : options_(options),
       context_(context),
       index_(index),
-      decision_(decision_of(options)),
-      preservation_(preservation_of(options)),
+      decision_(decision_policy_of(options)),
+      preservation_(preservation_policy_of(options)),
       collector_(*context.store, collector_options_of(options)),
       control_(1, 0, "milepost save") {}
 
@@ -116,7 +91,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
   const LoopCall in_loop(*this, step);
   const std::lock_guard one_save(save_mutex_);
   if (!options.force && !options.overwrite) {
-    auto decision = decide(step);
+    auto decision = decide(step, reached_preemption(step));
     if (decision.has_error()) return within_step(decision.error(), step);
     if (!decision->save) {
       const std::lock_guard lock(mutex_);
@@ -148,11 +123,8 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
     return within_step(invalid("step_name_format does not parse the name that it gives the step"), step);
   }
   const SnapshotMode mode = options.mode.value_or(options_.mode);
-  if (!options.overwrite) {
-    if (auto free = check_free(step, mode == SnapshotMode::copy); free.has_error()) {
-      return within_step(free.error(), step);
-    }
-  }
+  const auto free = options.overwrite ? check_replaceable(step) : check_free(step, mode == SnapshotMode::copy);
+  if (free.has_error()) return within_step(free.error(), step);
 
   // Decided anew: what is left now is known, not predicted.
   auto grace = decide_in_grace(step, items, codec);
@@ -214,14 +186,14 @@ Result<void> Saver::check_style(bool unnamed) {
 
 Result<SaveDecision> Saver::save_decision(std::int64_t step) {
   const LoopCall in_loop(*this, step);
-  return decide(step);
+  return decide(step, would_reach_preemption(step));
 }
 
-Result<SaveDecision> Saver::decide(std::int64_t step) {
+Result<SaveDecision> Saver::decide(std::int64_t step, bool reached_preemption) {
   if (options_.read_only) return SaveDecision{false, "the manager is read-only"};
   SaveDecisionContext context;
   context.step = step;
-  context.reached_preemption = reached_preemption(step);
+  context.reached_preemption = reached_preemption;
   context.latest_step = latest_step();
   {
     const std::lock_guard lock(mutex_);
@@ -249,6 +221,13 @@ bool Saver::reached_preemption(std::int64_t step) {
   }
   emit({.kind = ManagerEventKind::preempted, .step = step, .reason = notice ? notice->reason : ""});
   return true;
+}
+
+bool Saver::would_reach_preemption(std::int64_t step) {
+  if (!options_.preemption) return false;
+  const bool told = options_.preemption->signalled();
+  const std::lock_guard lock(mutex_);
+  return preemption_.would_reach(step, told);
 }
 
 std::optional<GraceDecision> Saver::decide_in_grace(std::int64_t step, const Items& items, const Codec& codec) {
@@ -302,6 +281,12 @@ Result<void> Saver::check_free(std::int64_t step, bool look) {
   return info.error().code() == ErrorCode::not_found ? Result<void>{} : info.error();
 }
 
+Result<void> Saver::check_replaceable(std::int64_t step) {
+  const auto lock = lock_for_overwrite(*context_.store, index_.naming().name(step));
+  if (lock.has_error() && lock.error().code() != ErrorCode::not_found) return lock.error();
+  return {};
+}
+
 void Saver::finish_report(SaveReport& report) {
   report.waited_s = waited_s_;
   report.stall_s = stall_s_ > 0 ? stall_s_ : report.committed_s;  // save() has not returned yet
@@ -311,7 +296,8 @@ void Saver::finish_report(SaveReport& report) {
   counters_.retries += report.retries;
   counters_.raw_bytes += report.raw_bytes;
   counters_.stored_bytes += report.stored_bytes;
-  throughput_.add(compressed_, report.raw_bytes, report.durable_s - waited_s_, report.committed_s - waited_s_);
+  throughput_.add({compressed_, report.raw_bytes, report.durable_s - waited_s_, report.committed_s - waited_s_,
+                   report.captured_s - waited_s_, report.stored_bytes, report.disk_s});
 }
 
 void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote) {
@@ -341,7 +327,12 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   if (committed) {
     emit({.kind = ManagerEventKind::save_committed, .step = step, .report = *report});
     auto removed = remove_old_steps(step);
-    if (removed.has_value() && overwrote) removed = collector_.empty_trash();
+    if (removed.has_value()) removed = remove_replaced(overwrote);
+    if (const auto& replaced = job->removal(); replaced.has_error()) {
+      if (removed.has_value()) removed = replaced;
+      const std::lock_guard lock(mutex_);
+      replaced_is_left_ = true;
+    }
     if (removed.has_error()) {
       error =
           removed.error().within("step " + std::to_string(step) + " is committed, but old steps could not be removed");
@@ -386,6 +377,20 @@ Result<void> Saver::remove_old_steps(std::int64_t newest) {
   count_removed(collected.removed, plan);
   if (collected.error) return *collected.error;
   return {};
+}
+
+Result<void> Saver::remove_replaced(bool overwrote) {
+  bool left;
+  {
+    const std::lock_guard lock(mutex_);
+    left = std::exchange(replaced_is_left_, false);
+  }
+  auto removed = left ? collector_.sweep() : overwrote ? collector_.empty_trash() : Result<void>();
+  if (left && removed.has_error()) {
+    const std::lock_guard lock(mutex_);
+    replaced_is_left_ = true;
+  }
+  return removed;
 }
 
 void Saver::count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan) {
@@ -520,6 +525,7 @@ Result<void> Saver::close() {
 
 // What a reader had open may be free by now. But what was to go then may be all that there is now.
 Result<void> Saver::retry_removals() {
+  MILEPOST_TRY(remove_replaced(false));
   if (!collector_.has_put_off()) return {};
   MILEPOST_TRY(index_.reload());
   MILEPOST_ASSIGN(const auto plan, preservation_plan());

@@ -61,16 +61,21 @@ class Saver {
   };
   class LoopCall;
 
-  Result<SaveDecision> decide(std::int64_t step);
+  Result<SaveDecision> decide(std::int64_t step, bool reached_preemption);
+  bool would_reach_preemption(std::int64_t step);
   Result<void> check_style(bool unnamed);
   Result<double> wait_for_turn();  // seconds waited
   std::optional<GraceDecision> decide_in_grace(std::int64_t step, const Items& items, const Codec& codec);
   // already_exists if the step's name is taken on disk. Unless `look` is on, only steps that are known are looked
   // for: that costs as much as all else that a lazy save does in the call, and the commit replaces nothing anyway.
   Result<void> check_free(std::int64_t step, bool look);
+  // unavailable while somebody has the step open: before all is written, and not only at the commit.
+  Result<void> check_replaceable(std::int64_t step);
   void finish_report(SaveReport& report);                                                 // mutex_ is held
   void run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote);  // in the control thread
   Result<void> remove_old_steps(std::int64_t newest);
+  // What overwrites replaced: in the trash, or, where it could not be put there, under the names of dead attempts.
+  Result<void> remove_replaced(bool overwrote);
   void count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan);
   // The save in flight, or null, and how it or the last one ends: of one moment.
   struct LastSave {
@@ -114,7 +119,8 @@ class Saver {
   PaceMeter pace_;
   SaveThroughputMeter throughput_;
   PreemptionAgreement preemption_;
-  bool preemption_told_ = false;  // to on_event
+  bool preemption_told_ = false;   // to on_event
+  bool replaced_is_left_ = false;  // by an earlier save, out of the trash
   std::optional<double> last_save_s_;
   std::optional<GraceDecision> grace_;  // of the save in flight
   bool compressed_ = false;

@@ -5,6 +5,23 @@
 
 namespace milepost {
 
+Result<std::unique_ptr<DirectoryLock>> lock_for_overwrite(Store& store, const std::string& name) {
+  auto lock = store.lock_directory(name, LockKind::exclusive);
+  if (lock.has_error()) {
+    if (lock.error().code() == ErrorCode::unavailable) {
+      return Error(ErrorCode::unavailable, "the step cannot be overwritten while somebody has it open: " + name,
+                   lock.error().system_errno());
+    }
+    if (lock.error().code() != ErrorCode::failed_precondition) return lock;
+    lock = nullptr;
+  }
+  if (const auto record = store.stat(name + '/' + std::string(step_record_name)); record.has_error()) {
+    if (record.error().code() != ErrorCode::not_found) return record.error();
+    return Error(ErrorCode::already_exists, name + " is not a step: it was not touched");
+  }
+  return lock;
+}
+
 Result<Attempt> Attempt::begin(Store& store, std::int64_t step) {
   constexpr int tries_max = 8;
   for (int tries = 1;; ++tries) {
@@ -55,17 +72,10 @@ Result<void> Attempt::publish(const std::string& final_name, bool overwrite) {
 
 // False: the step that was there has been removed meanwhile.
 Result<bool> Attempt::exchange(const std::string& final_name) {
-  // Held until nothing is left of the old step but trash: no sweeper takes it for a dead attempt before.
-  const auto lock = store_->lock_directory(final_name, LockKind::exclusive);
-  if (lock.has_error() && lock.error().code() != ErrorCode::failed_precondition) {
+  auto lock = lock_for_overwrite(*store_, final_name);
+  if (lock.has_error()) {
     if (lock.error().code() == ErrorCode::not_found) return false;
-    if (lock.error().code() != ErrorCode::unavailable) return lock.error();
-    return Error(ErrorCode::unavailable, "the step cannot be overwritten while somebody has it open: " + final_name,
-                 lock.error().system_errno());
-  }
-  if (const auto record = store_->stat(final_name + '/' + std::string(step_record_name)); record.has_error()) {
-    if (record.error().code() != ErrorCode::not_found) return record.error();
-    return Error(ErrorCode::already_exists, final_name + " is not a step: it was not touched");
+    return lock.error();
   }
   if (const auto exchanged = store_->exchange(directory_, final_name); exchanged.has_error()) {
     // Removed by somebody who heeds no locks.
@@ -73,12 +83,19 @@ Result<bool> Attempt::exchange(const std::string& final_name) {
     outcome_unknown_ = exchanged.error().code() != ErrorCode::failed_precondition;
     return exchanged.error();
   }
-  outcome_unknown_ = true;
+  // Held until nothing is left of the old step but trash: no sweeper takes it for a dead attempt before.
+  replaced_ = std::move(lock).value();
+  exchanged_ = outcome_unknown_ = true;
   MILEPOST_TRY(sync_root());
-  if (auto moved = store_->rename_no_replace(directory_, trash_name_of_attempt(directory_)); moved.has_error()) {
-    return moved.error().within("the step is committed, but what it replaced could not be put in the trash");
-  }
   return true;
+}
+
+Result<void> Attempt::trash_replaced() {
+  if (!exchanged_) return {};
+  const auto moved = store_->rename_no_replace(directory_, trash_name_of_attempt(directory_));
+  replaced_.reset();
+  if (moved.has_error()) return Error(moved.error()).within("what it replaced could not be put in the trash");
+  return {};
 }
 
 Result<void> Attempt::sync_root() {

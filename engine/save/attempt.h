@@ -12,8 +12,10 @@
 //     unknown: that is reported, and nothing is deleted.
 //
 // A step that is there is overwritten by another 5: with the old step locked exclusively, so that nobody
-// reads it, the attempt and the old step exchange names at once, and after 6 the old one, which has the
-// attempt's name now, becomes trash.
+// reads it, the attempt and the old step exchange names at once.
+//
+//  7. After 6 the old step, which has the attempt's name now, becomes trash. If that fails it is a dead attempt, for
+//     the next sweep, and the new step is committed all the same.
 //
 // A crash leaves a .tmp- directory, which no reader takes for a step; after an exchange it is the old step.
 #pragma once
@@ -27,6 +29,10 @@
 #include <string_view>
 
 namespace milepost {
+
+// Locks a step that is to be overwritten, so that nobody reads it; null where the file system has no locks. not_found:
+// there is nothing of that name; already_exists: it is no step; unavailable: somebody has it open.
+Result<std::unique_ptr<DirectoryLock>> lock_for_overwrite(Store& store, const std::string& name);
 
 // Not thread-safe, but files of different items may be written from different threads.
 class Attempt {
@@ -42,8 +48,10 @@ class Attempt {
   Result<void> write_record(const StepRecord& record);  // step 4
   // Steps 5 and 6. already_exists: without `overwrite`, anything of that name; with it, what is no step.
   // unavailable: somebody has the step open; failed_precondition: the file system cannot exchange names. In
-  // these cases what was there is as it was. The trash is for Collector::empty_trash().
+  // these cases what was there is as it was.
   Result<void> publish(const std::string& final_name, bool overwrite = false);
+  // Step 7, for Collector::empty_trash(); nothing to do if nothing was overwritten.
+  Result<void> trash_replaced();
 
   // When nothing is in flight: removes the attempt with all it holds.
   Result<void> discard();
@@ -62,7 +70,9 @@ class Attempt {
   std::string uuid_;
   std::string directory_;
   std::unique_ptr<DirectoryLock> lock_;
-  bool outcome_unknown_ = false;  // what has the attempt's name may be the old step
+  std::unique_ptr<DirectoryLock> replaced_;  // lock of the old step, held until that is trash
+  bool exchanged_ = false;                   // what has the attempt's name is the old step
+  bool outcome_unknown_ = false;             // or may be
 };
 
 }  // namespace milepost

@@ -269,7 +269,7 @@ void SaveJob::pump_writes() {
       if (!drop && writes_in_flight_ == write_depth_max) return;
       write = std::move(waiting_writes_.front());
       waiting_writes_.pop_front();
-      if (!drop) ++writes_in_flight_;
+      if (!drop && writes_in_flight_++ == 0) disk_began_ = Clock::now();
     }
     if (drop) {
       write.block.reset();
@@ -311,7 +311,7 @@ void SaveJob::written(PendingWrite write, Result<std::size_t> result) {
   snapshot_->block_freed();
   {
     const std::lock_guard lock(mutex_);
-    --writes_in_flight_;
+    if (--writes_in_flight_ == 0) disk_time_ += Clock::now() - disk_began_;
   }
   pump_writes();
   written_bytes_ += write.chunk.planned().raw_bytes;
@@ -551,8 +551,13 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   for (ItemState& item : items_) {
     const auto finish = [&]() -> Result<void> {
       if (item.file) {
+        const auto began = Clock::now();
         MILEPOST_TRY(item.file->truncate(item.file_bytes));
         MILEPOST_TRY(item.file->sync());
+        {
+          const std::lock_guard lock(mutex_);
+          disk_time_ += Clock::now() - began;
+        }
         MILEPOST_TRY(item.file->close());
       }
       return attempt.sync_item(item.record.name);
@@ -578,12 +583,14 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
     changed_.notify_all();
   }
   MILEPOST_TRY(attempt.publish(request_.final_name, request_.overwrite));
+  removal_ = attempt.trash_replaced();
   report.step = request_.step;
   report.mode = request_.mode;
   report.commit_unix_ns = record.commit_unix_ns;
   {
     const std::lock_guard lock(mutex_);
     report.retries = retries_;
+    report.disk_s = std::chrono::duration<double>(disk_time_).count();
   }
   report.raw_bytes = raw_bytes_;
   report.committed_s = seconds_since_call();

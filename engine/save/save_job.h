@@ -78,6 +78,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // The freezing, to be waited for or helped. It never outlives the state that it reads.
   Snapshot& snapshot();
 
+  // What went wrong with the step that this one replaced, when the save itself is committed. After run().
+  const Result<void>& removal() const { return removal_; }
+
   bool is_durable() const { return durable_.load(); }
   // Or until the job's end; false if neither by the deadline.
   bool wait_durable(std::optional<Clock::time_point> deadline);
@@ -177,6 +180,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   std::atomic<Phase> phase_{Phase::capturing};
   std::mutex progress_mutex_;
 
+  Result<void> removal_;  // the control thread's
+
   mutable std::mutex tree_mutex_;  // guards the trees once they are planned
 
   // Guarded by mutex_.
@@ -185,6 +190,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   std::deque<Staged> staged_;  // to be coded
   std::deque<PendingWrite> waiting_writes_;
   std::size_t writes_in_flight_ = 0;
+  Clock::time_point disk_began_{};  // when the first of them began
+  Clock::duration disk_time_{};     // before
   std::size_t coded_ = 0;
   std::size_t finished_ = 0;
   bool planned_ = false;

@@ -43,6 +43,7 @@ struct SaveReport {
   std::uint64_t retries = 0;       // of writes that failed
   double waited_s = 0;             // for the save before, inside the call
   double stall_s = 0;              // the whole call
+  double disk_s = 0;               // during which data was being written or flushed
   double captured_s = 0;
   double durable_s = 0;
   double committed_s = 0;

@@ -10,7 +10,7 @@
 
 namespace milepost::testing {
 
-Result<void> commit_step(Store& store, std::int64_t step, bool overwrite) {
+Result<void> commit_step(Store& store, std::int64_t step, bool overwrite, std::int64_t commit_unix_ns) {
   MILEPOST_ASSIGN(Attempt attempt, Attempt::begin(store, step));
   const auto commit = [&]() -> Result<void> {
     MILEPOST_TRY(attempt.make_item("item"));
@@ -21,9 +21,11 @@ Result<void> commit_step(Store& store, std::int64_t step, bool overwrite) {
     StepRecord record;
     record.step = step;
     record.attempt = attempt.uuid();
+    record.commit_unix_ns = commit_unix_ns;
     record.items.emplace_back().name = "item";
     MILEPOST_TRY(attempt.write_record(record));
-    return attempt.publish(std::to_string(step), overwrite);
+    MILEPOST_TRY(attempt.publish(std::to_string(step), overwrite));
+    return attempt.trash_replaced();
   };
   const auto committed = commit();
   return committed.has_error() ? attempt.abandon(committed.error()) : committed;

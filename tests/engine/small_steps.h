@@ -10,7 +10,7 @@
 
 namespace milepost::testing {
 
-Result<void> commit_step(Store& store, std::int64_t step, bool overwrite = false);
+Result<void> commit_step(Store& store, std::int64_t step, bool overwrite = false, std::int64_t commit_unix_ns = 0);
 
 // The attempt that a whole step is of. An error if the step is not there, or not whole.
 Result<std::string> attempt_of(Store& store, const std::string& directory);

@@ -215,26 +215,43 @@ TEST(SaveThroughputMeter, ForgetsAndTellsKindsApart) {
   SaveThroughputMeter meter;
   EXPECT_FALSE(meter.throughput().compressed_bytes_per_s);
   EXPECT_FALSE(meter.throughput().commit_s);
-  meter.add(true, gb, 100, 103);
-  meter.add(false, gb, 0.5, 0.75);
+  meter.add({true, gb, 100, 103});
+  meter.add({false, gb, 0.5, 0.75});
   EXPECT_DOUBLE_EQ(*meter.throughput().compressed_bytes_per_s, 1e7);
   EXPECT_DOUBLE_EQ(*meter.throughput().uncompressed_bytes_per_s, 2e9);
   EXPECT_DOUBLE_EQ(*meter.throughput().commit_s, 3);
-  for (int i = 0; i < 8; ++i) meter.add(true, gb, 1, 1.5);
+  for (int i = 0; i < 8; ++i) meter.add({true, gb, 1, 1.5});
   EXPECT_DOUBLE_EQ(*meter.throughput().compressed_bytes_per_s, 1e9);
   EXPECT_DOUBLE_EQ(*meter.throughput().commit_s, 0.5);
 }
 
+// A slow codec kept the disk waiting: what it took to freeze the state and to write says how fast it is without.
+TEST(SaveThroughputMeter, ForeseesSavesWithoutCompression) {
+  SaveThroughputMeter meter;
+  meter.add({.bytes = gb, .durable_s = 100, .committed_s = 100});
+  EXPECT_FALSE(meter.throughput().disk_bytes_per_s);
+  meter.add(
+      {.bytes = gb, .durable_s = 100, .committed_s = 100, .captured_s = 0.25, .stored_bytes = gb / 2, .disk_s = 0.375});
+  EXPECT_DOUBLE_EQ(*meter.throughput().disk_bytes_per_s, 1e9);
+  GraceBudget budget;
+  budget.left_s = 10;
+  budget.next_bytes = gb;
+  budget.measured = meter.throughput();
+  const GraceDecision decision = decide_grace(budget);
+  EXPECT_TRUE(decision.start && decision.drop_compression && decision.fits) << decision.reason;
+  EXPECT_DOUBLE_EQ(decision.predicted_s, 1);
+}
+
 TEST(SaveThroughputMeter, ASmallSaveSaysLittleAboutLargeOnes) {
   SaveThroughputMeter meter;
-  meter.add(true, 10 * gb, 10, 10);
-  meter.add(true, 1000, 0.01, 0.01);
+  meter.add({true, 10 * gb, 10, 10});
+  meter.add({true, 1000, 0.01, 0.01});
   EXPECT_GT(*meter.throughput().compressed_bytes_per_s, 0.99e9);
 }
 
 TEST(SaveThroughputMeter, NoTimeAtAllIsNoMeasurement) {
   SaveThroughputMeter meter;
-  meter.add(true, gb, 0, 0);
+  meter.add({true, gb, 0, 0});
   EXPECT_FALSE(meter.throughput().compressed_bytes_per_s);
 }
 

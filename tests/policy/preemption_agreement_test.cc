@@ -43,6 +43,28 @@ TEST(PreemptionAgreement, AJobThatWentBackStopsWhereItIs) {
   EXPECT_TRUE(agreement.reached(51, true));
 }
 
+TEST(PreemptionAgreement, AQuestionAboutAnotherStepMovesNothing) {
+  PreemptionAgreement agreement;
+  EXPECT_FALSE(agreement.reached(6, false));
+  EXPECT_FALSE(agreement.would_reach(1000, false));
+  EXPECT_TRUE(agreement.would_reach(2000, true));
+  EXPECT_FALSE(agreement.would_reach(1000, true)) << "it was said that step 1000 is not the last";
+  EXPECT_FALSE(agreement.would_reach(6, true));
+  EXPECT_FALSE(agreement.last_step());
+  EXPECT_TRUE(agreement.reached(7, true));
+  EXPECT_EQ(agreement.last_step(), 7);
+  EXPECT_TRUE(agreement.would_reach(7, true));
+  EXPECT_FALSE(agreement.would_reach(6, true));
+}
+
+TEST(PreemptionAgreement, WhoWasDeniedAStepDoesNotStopAtIt) {
+  PreemptionAgreement agreement;
+  EXPECT_FALSE(agreement.reached(6, false));
+  EXPECT_FALSE(agreement.would_reach(7, false));
+  EXPECT_FALSE(agreement.reached(7, true));
+  EXPECT_TRUE(agreement.reached(8, true));
+}
+
 TEST(PreemptionAgreement, NoRankHasPassedTheStepOfAll) {
   EXPECT_EQ(agree_on_last_step(std::vector<std::int64_t>{4, 7, 5}), 8);
   EXPECT_EQ(agree_on_last_step(std::vector<std::int64_t>{4}), 5);
@@ -56,9 +78,11 @@ RC_GTEST_PROP(PreemptionAgreement, AnAnswerIsNeverTakenBack, (bool told_before))
   std::int64_t step = 0;
   for (std::size_t i = 0; i < increments.size(); ++i) {
     step += increments[i];
-    const bool reached = agreement.reached(step, told_before || i >= told_at);
+    const bool told = told_before || i >= told_at;
+    const bool asks = *rc::gen::element(true, false);
+    const bool reached = asks ? agreement.would_reach(step, told) : agreement.reached(step, told);
     RC_ASSERT(answers.emplace(step, reached).first->second == reached);
-    if (reached) RC_ASSERT(step >= *agreement.last_step());
+    if (reached && !asks) RC_ASSERT(step >= *agreement.last_step());
   }
 }
 
