@@ -4,44 +4,57 @@
 #include "milepost/io/try.h"
 
 #include <algorithm>
-#include <optional>
+#include <set>
 #include <utility>
 
 namespace milepost {
 
 namespace {
 
-// The steps of one listing; none if a step was removed while it was looked at.
-Result<std::optional<std::vector<std::int64_t>>> list_once(Store& store, const StepNaming& naming) {
-  MILEPOST_ASSIGN(const auto entries, store.list_directory(""));
+struct Look {
   std::vector<std::int64_t> steps;
+  std::vector<std::int64_t> gone;  // in the listing, but not in the directory any more
+};
+
+Result<Look> look(Store& store, const StepNaming& naming) {
+  MILEPOST_ASSIGN(const auto entries, store.list_directory(""));
+  Look found;
   for (const DirectoryEntry& entry : entries) {
     if (entry.type != EntryType::directory) continue;
     const auto step = naming.parse(entry.name);
     if (!step) continue;
     const auto record = store.stat(entry.name + '/' + std::string(step_record_name));
     if (record.has_value()) {
-      if (record->type == EntryType::file) steps.push_back(*step);
+      if (record->type == EntryType::file) found.steps.push_back(*step);
       continue;
     }
     if (record.error().code() != ErrorCode::not_found) return record.error();
     const auto directory = store.stat(entry.name);
     if (directory.has_value()) continue;  // somebody else's
     if (directory.error().code() != ErrorCode::not_found) return directory.error();
-    return std::optional<std::vector<std::int64_t>>();
+    found.gone.push_back(*step);
   }
-  std::sort(steps.begin(), steps.end());
-  return std::optional(std::move(steps));
+  std::sort(found.steps.begin(), found.steps.end());
+  return found;
 }
 
 }  // namespace
 
 // A step that retention removes meanwhile has a newer one in its place, which the listing may not have seen:
-// without another look, a directory that always has a step could seem to have none.
+// without another look, a directory that always has a step could seem to have none. Where the other look shows
+// nothing new, the listing is remembered by a network file system, and will be for a while.
 Result<std::vector<std::int64_t>> list_steps(Store& store, const StepNaming& naming) {
+  std::set<std::int64_t> known_gone;
   for (;;) {
-    MILEPOST_ASSIGN(auto steps, list_once(store, naming));
-    if (steps) return std::move(*steps);
+    MILEPOST_ASSIGN(Look found, look(store, naming));
+    const std::size_t before = known_gone.size();
+    known_gone.insert(found.gone.begin(), found.gone.end());
+    if (known_gone.size() > before) continue;
+    if (found.steps.empty() && !found.gone.empty()) {
+      return Error(ErrorCode::unavailable,
+                   "the listing of " + store.description() + " is out of date: all the steps that it shows are gone");
+    }
+    return std::move(found.steps);
   }
 }
 

@@ -36,7 +36,8 @@ namespace milepost {
 class CheckpointManager {
  public:
   // invalid_argument names the option. not_found (no directory, and create is off), io,
-  // failed_precondition (something else's directory: a milepost.json of a newer version).
+  // failed_precondition (something else's directory: a milepost.json of a newer version), unavailable (a network file
+  // system shows only steps that are gone: try again).
   static Result<CheckpointManager> open(const std::string& directory, CheckpointManagerOptions options = {});
   CheckpointManager(CheckpointManager&&) noexcept;
   CheckpointManager& operator=(CheckpointManager&&) noexcept;

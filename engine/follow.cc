@@ -62,7 +62,8 @@ Result<std::optional<std::int64_t>> CheckpointsIterator::State::find() {
   }
   const auto steps = list_steps(*store, options.step_naming);
   if (steps.has_error()) {
-    if (steps.error().code() == ErrorCode::not_found) return std::optional<std::int64_t>();
+    const bool later = steps.error().code() == ErrorCode::not_found || steps.error().code() == ErrorCode::unavailable;
+    if (later) return std::optional<std::int64_t>();
     return steps.error();
   }
   const auto first = std::lower_bound(steps->begin(), steps->end(), *wanted);
