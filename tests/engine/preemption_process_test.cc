@@ -4,12 +4,12 @@
 #include "milepost/policy/preemption_agreement.h"
 #include "tests/engine/hook_store.h"
 #include "tests/engine/open_manager.h"
+#include "tests/support/child_process.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -129,19 +129,17 @@ TEST_F(PreemptedJob, KilledBeforeItHasSavedLosesNothingCommitted) {
 
 // --- In a process of its own.
 
-// Writes the step it has saved last to `pipe_end`, after a zero that says: training.
-[[noreturn]] void run_process(const std::string& directory, int pipe_end) {
-  const auto tell = [&](std::int64_t step) { return write(pipe_end, &step, sizeof step) == sizeof step; };
-  auto watcher = PreemptionWatcher::start();
-  auto manager = CheckpointManager::open(directory, job_options());
-  if (watcher.has_error() || manager.has_error() || !tell(0)) _exit(2);
-  const auto last = train(*manager, **watcher);
-  _exit(last && tell(*last) && manager->close().has_value() ? 0 : 3);
+// Tells 0 when it trains, and at last the step it has saved.
+void live(const std::string& directory, const ChildProcess::Tell& tell) {
+  static const auto watcher = PreemptionWatcher::start().value();  // to the end: the second signal may come late
+  auto manager = open_manager(job_options(), directory);
+  tell(0);
+  tell(train(manager, *watcher).value());
+  manager.close().value();
 }
 
 TEST(PreemptedProcess, SavesItsLastStepWheneverTheSignalsCome) {
-  // In memory, if possible: nothing here depends on the disk but how long it takes.
-  const TempDir directory(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : ".");
+  const TempDir directory(parent_in_memory());
   std::minstd_rand random(20240607);
   const auto up_to = [&](int us) {
     return std::chrono::microseconds(std::uniform_int_distribution<int>(0, us)(random));
@@ -149,30 +147,19 @@ TEST(PreemptedProcess, SavesItsLastStepWheneverTheSignalsCome) {
   std::int64_t last = 0;
   for (int trial = 0; trial < random_times; ++trial) {
     SCOPED_TRACE("trial " + std::to_string(trial));
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    const pid_t child = fork();
-    if (child == 0) run_process(directory.string(), ends[1]);
-    ASSERT_GT(child, 0);
-    close(ends[1]);
-    const auto hear = [&] {
-      std::int64_t step = -1;
-      return read(ends[0], &step, sizeof step) == sizeof step ? step : -1;
-    };
-    EXPECT_EQ(hear(), 0);
+    ChildProcess child([&](const auto& tell) { live(directory.string(), tell); });
+    EXPECT_EQ(child.hear(), 0);
     std::this_thread::sleep_for(up_to(30'000));  // not to wait for anything: the random time
-    kill(child, SIGTERM);
+    child.kill(SIGTERM);
     if (trial % 2 == 1) {
       std::this_thread::sleep_for(up_to(5'000));
-      kill(child, SIGTERM);
+      child.kill(SIGTERM);
     }
-    const std::int64_t told = hear();
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    close(ends[0]);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
-    EXPECT_GT(told, last) << "the next process went on from there";
-    last = told;
+    const auto told = child.hear();
+    EXPECT_TRUE(child.ended_well()) << "status " << child.wait();
+    ASSERT_TRUE(told);
+    EXPECT_GT(*told, last) << "the next process went on from there";
+    last = *told;
 
     auto manager = open_manager(job_options(), directory.string());
     EXPECT_EQ(manager.latest_step(), last);

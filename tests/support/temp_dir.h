@@ -1,6 +1,8 @@
 // A directory of its own for a test, removed with all it holds when the test is over.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -35,5 +37,8 @@ class TempDir {
 
   std::filesystem::path path_;
 };
+
+// A parent in memory, if there is one: for tests in which a disk would do nothing but take its time.
+inline std::filesystem::path parent_in_memory() { return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "."; }
 
 }  // namespace milepost::testing
