@@ -74,6 +74,11 @@ SECTIONS = [
             ["codec"],
             [("call ms", "call_ms", number), ("saved ms", "saved_ms", number), ("raw ms", "raw_ms", number),
              ("opened ms", "opened_ms", number), ("listed ms", "list_ms", number), ("one leaf ms", "one_ms", number)]),
+    Section("steps", "What does a directory of 10,000 steps cost?",
+            "In the page cache, one thread. Limits: readdir and a stat of each step's record (names); those, and each "
+            "record opened, read and closed (records). Medians of 5 turns.",
+            ["what", "limit"],
+            [("ms", "ms", number), ("raw ms", "raw_ms", number), ("of raw", "of_raw", number)]),
     Section("memory", "Does memory stay within its bound?",
             "Most memory resident at any time (VmHWM), beside the state. Limit: staging_bytes.",
             ["state", "doing", "bound"],
