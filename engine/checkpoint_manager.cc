@@ -22,7 +22,7 @@ class CheckpointManager::Impl {
   Impl(CheckpointManagerOptions given, std::shared_ptr<Store> opened)
       : Impl(given, std::move(opened), MemoryPlan(given)) {}
 
-  Result<void> warm_up(const Items& items);
+  Result<void> warm_up(const ItemsView& items);
 
   const CheckpointManagerOptions options;
   const std::shared_ptr<Store> store;
@@ -47,10 +47,10 @@ class CheckpointManager::Impl {
         restorer({store.get(), &workers, &staging, &decoders}, index.naming(), &saver, given.io_backend) {}
 };
 
-Result<void> CheckpointManager::Impl::warm_up(const Items& items) {
+Result<void> CheckpointManager::Impl::warm_up(const ItemsView& items) {
   MILEPOST_TRY(check_items(items));
   std::size_t segments = 0;
-  for (const Item& item : items) segments += plan_stream(item.tree, options.codec).segments.size();
+  for (const ItemView& item : items) segments += plan_stream(*item.tree, options.codec).segments.size();
   const auto parallel_for = [this](std::size_t n, const std::function<void(std::size_t)>& fn) {
     workers.parallel_for(n, fn);
   };
@@ -99,14 +99,12 @@ CheckpointManager::CheckpointManager(CheckpointManager&&) noexcept = default;
 CheckpointManager& CheckpointManager::operator=(CheckpointManager&&) noexcept = default;
 CheckpointManager::~CheckpointManager() = default;
 
-Result<bool> CheckpointManager::save(std::int64_t step, Items items, SaveOptions options) {
-  return impl_->saver.save(step, std::move(items), std::move(options));
+Result<bool> CheckpointManager::save(std::int64_t step, const ItemsView& items, SaveOptions options) {
+  return impl_->saver.save(step, items, std::move(options));
 }
 
-Result<bool> CheckpointManager::save_unnamed(std::int64_t step, Tree item, SaveOptions options) {
-  Items items;
-  items.push_back({std::string(default_item_name), std::move(item)});
-  return impl_->saver.save(step, std::move(items), std::move(options), true);
+Result<bool> CheckpointManager::save_unnamed(std::int64_t step, const Tree& item, SaveOptions options) {
+  return impl_->saver.save(step, {{default_item_name, item}}, std::move(options), true);
 }
 
 void CheckpointManager::fence() {
@@ -135,7 +133,7 @@ Progress CheckpointManager::save_progress() const {
 
 std::optional<SaveReport> CheckpointManager::last_save() const { return impl_->saver.last_report(); }
 SaveCounters CheckpointManager::counters() const { return impl_->saver.counters(); }
-Result<void> CheckpointManager::warm_up(const Items& items) { return impl_->warm_up(items); }
+Result<void> CheckpointManager::warm_up(const ItemsView& items) { return impl_->warm_up(items); }
 
 // --- Steps.
 

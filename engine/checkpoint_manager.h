@@ -49,15 +49,17 @@ class CheckpointManager {
   // Waits for the save in flight first, and returns its error if nobody has seen it yet (then this
   // step is not saved; call again). invalid_argument names the item and leaf; already_exists, which in modes
   // lazy and borrow is the save's error, not the call's, if somebody else made the step since it was last listed.
-  // deadline_exceeded, if the save before takes longer than the options' timeout.
-  // Trees are copied (structure only); the tensors' memory must live until the save is captured.
+  // deadline_exceeded, if the save before takes longer than the options' timeout, or freezing this one does because
+  // the state does not fit into staging_bytes and the disk does not go on.
+  // Of a tree that is saved everything but the memory of tensors is copied, which must live until the save is captured.
+  // The items of a step whose turn it is not are not looked at.
   // After a preemption notice the save is made to fit into the grace period: see SaveReport::grace.
-  Result<bool> save(std::int64_t step, Items items, SaveOptions options = {});
+  Result<bool> save(std::int64_t step, const ItemsView& items, SaveOptions options = {});
   // The same for a single item without a name, which is called default_item_name. One manager takes either items with
   // names or one without: invalid_argument.
   template <std::same_as<Tree> Item>  // nothing in braces: that means items
-  Result<bool> save(std::int64_t step, Item item, SaveOptions options = {}) {
-    return save_unnamed(step, std::move(item), std::move(options));
+  Result<bool> save(std::int64_t step, const Item& item, SaveOptions options = {}) {
+    return save_unnamed(step, item, std::move(options));
   }
 
   // Returns when no part of the state is needed any more by the save in flight, and helps to get
@@ -83,7 +85,7 @@ class CheckpointManager {
 
   // Maps and touches the staging memory that saving these trees takes, so that the first save stalls
   // no longer than later ones.
-  Result<void> warm_up(const Items& items);
+  Result<void> warm_up(const ItemsView& items);
 
   // Ascending; includes the step in flight. `read` lists the directory again.
   Result<std::vector<std::int64_t>> all_steps(bool read = false);
@@ -132,7 +134,7 @@ class CheckpointManager {
  private:
   class Impl;
   explicit CheckpointManager(std::unique_ptr<Impl> impl);
-  Result<bool> save_unnamed(std::int64_t step, Tree item, SaveOptions options);
+  Result<bool> save_unnamed(std::int64_t step, const Tree& item, SaveOptions options);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -91,7 +91,8 @@ struct CheckpointManagerOptions {
   std::shared_ptr<Store> store = nullptr;  // instead of the file system at the path given to open()
 
   // --- Removing steps.
-  std::string todelete_subdir = "";       // moved there, under the root, in place of being deleted
+  // Moved there, under the root, in place of being deleted; what an overwrite replaces is deleted all the same.
+  std::string todelete_subdir = "";
   bool enable_background_delete = false;  // in threads of its own; wait_until_finished() waits for it all the same
   int deletion_threads = 1;
 

@@ -55,9 +55,10 @@ Result<void> check_collector_options(const CollectorOptions& options, const Step
   return {};
 }
 
-Collector::Collector(Store& store, CollectorOptions options)
+Collector::Collector(Store& store, CollectorOptions options, std::function<void(const Error&)> on_background_error)
     : store_(store),
       options_(std::move(options)),
+      on_background_error_(std::move(on_background_error)),
       workers_(options_.background    ? std::make_unique<WorkerPool>(options_.threads, background_nice)
                : options_.threads > 1 ? std::make_unique<WorkerPool>(options_.threads - 1, 0)  // and the caller's
                                       : nullptr) {}
@@ -234,8 +235,9 @@ Result<void> Collector::unlink_all(Trash trash) {
     }
     workers_->post([this, directory = std::move(directory)] {
       const auto unlinked = unlink_or_keep(directory);
+      if (unlinked.has_error() && on_background_error_) on_background_error_(unlinked.error());
       const std::lock_guard lock(mutex_);
-      if (unlinked.has_error() && !error_) error_ = unlinked.error();
+      if (unlinked.has_error()) error_ = error_ ? error_->and_then(unlinked.error()) : unlinked.error();
       --unlinking_;
       idle_.notify_all();
     });

@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -53,8 +54,10 @@ struct Collected {
 // All methods may be called from several threads at once. Uses the store until it is destroyed.
 class Collector {
  public:
-  // The options have been checked.
-  explicit Collector(Store& store, CollectorOptions options = {});
+  // The options have been checked. `on_background_error` is told of each failure of the background, on its threads,
+  // before wait_idle() returns.
+  explicit Collector(Store& store, CollectorOptions options = {},
+                     std::function<void(const Error&)> on_background_error = {});
   ~Collector();  // waits; nobody hears of errors: wait() before
 
   // Removes steps: readers see them no more when it returns; in the background only the unlinking is done.
@@ -81,7 +84,7 @@ class Collector {
   bool wait_idle(std::chrono::steady_clock::time_point deadline);
   // Returns when nothing is being unlinked.
   Result<void> wait();
-  // Both return the first error of the background that nobody has been told of yet, which is told by that.
+  // Both return the errors of the background that nobody has been told of yet, which are told by that.
   Result<void> check();
 
  private:
@@ -100,6 +103,7 @@ class Collector {
 
   Store& store_;
   const CollectorOptions options_;
+  const std::function<void(const Error&)> on_background_error_;
 
   std::mutex collect_mutex_;  // one call at a time renames; taken before mutex_
 

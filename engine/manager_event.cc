@@ -9,6 +9,7 @@ std::string_view to_string(ManagerEventKind kind) {
     case ManagerEventKind::save_failed: return "save_failed";
     case ManagerEventKind::step_removed: return "step_removed";
     case ManagerEventKind::removal_failed: return "removal_failed";
+    case ManagerEventKind::unwatched: return "unwatched";
     case ManagerEventKind::preempted: return "preempted";
   }
   return "unknown";

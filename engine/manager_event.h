@@ -18,6 +18,7 @@ enum class ManagerEventKind : std::uint8_t {
   save_failed,     // with its error
   step_removed,    // by retention, with the reason
   removal_failed,  // with the error; tried again after the next save
+  unwatched,       // nobody may hear of preemption: the watcher's error, once for each change of it
   preempted,       // the job was told to stop, with the reason
 };
 std::string_view to_string(ManagerEventKind kind);

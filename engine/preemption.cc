@@ -72,7 +72,8 @@ struct PreemptionWatcher::State {
         tell(PreemptionNotice::Source::poll, 0, std::move((*answer)->reason), (*answer)->grace);
       }
       lock.lock();
-      if (answer.has_error()) poll_error = answer.error().within("poll for preemption");
+      poll_trouble.reset();
+      if (answer.has_error()) poll_error = poll_trouble = answer.error().within("poll for preemption");
       changed.wait_for(lock, std::min(options.poll_interval, duration_max), [&] { return is_over || notice; });
     }
   }
@@ -84,7 +85,8 @@ struct PreemptionWatcher::State {
   std::condition_variable changed;
   // Guarded by mutex.
   std::optional<PreemptionNotice> notice;
-  std::optional<Error> poll_error;
+  std::optional<Error> poll_error;    // not told yet
+  std::optional<Error> poll_trouble;  // of the last call
   bool is_over = false;
 
   std::thread poller;
@@ -141,6 +143,15 @@ Result<void> PreemptionWatcher::check_for_errors() {
     if (auto error = std::exchange(state_->poll_error, std::nullopt)) return *error;
   }
   return state_->signals ? state_->signals->check() : Result<void>{};
+}
+
+std::optional<Error> PreemptionWatcher::trouble() const {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->poll_trouble) return state_->poll_trouble;
+  }
+  const auto checked = state_->signals ? state_->signals->check() : Result<void>{};
+  return checked.has_error() ? std::optional(checked.error()) : std::nullopt;
 }
 
 }  // namespace milepost

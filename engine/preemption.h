@@ -76,6 +76,9 @@ class PreemptionWatcher {
   // The latest error of the poll function that no call of this has returned yet; polling goes on all the
   // same. failed_precondition if the application has replaced a signal's handler, as long as it has.
   Result<void> check_for_errors();
+  // What keeps this watcher from hearing of preemption now: the error of the poll function's last call, or that of a
+  // replaced handler. Tells it to everybody who asks.
+  std::optional<Error> trouble() const;
 
  private:
   struct State;

@@ -64,6 +64,14 @@ std::string Error::to_string() const {
   return text + message_;
 }
 
+Error& Error::and_then(const Error& later) {
+  constexpr std::size_t told_bytes_max = 4096;
+  if (message_.size() > told_bytes_max) return *this;
+  message_ = to_string() + "; and then: " + later.to_string();
+  context_.clear();
+  return *this;
+}
+
 void throw_exception_from_error(const Error& error, const boost::source_location&) { throw CheckpointError(error); }
 
 }  // namespace milepost

@@ -58,6 +58,9 @@ class [[nodiscard]] Error {
   // The whole story on one line, outermost context first.
   std::string to_string() const;
 
+  // Adds what went wrong after this, for those who can tell only one error; of very many, the first ones.
+  Error& and_then(const Error& later);
+
  private:
   ErrorCode code_ = ErrorCode::internal;
   int errno_ = 0;

@@ -28,16 +28,15 @@ Saver::Clock::time_point after(std::chrono::nanoseconds wait) {
 
 }  // namespace
 
-Result<void> check_items(const Items& items) {
-  if (items.empty()) return invalid("there are no items to save");
+Result<void> check_items(const ItemsView& items) {
+  if (items.begin() == items.end()) return invalid("there are no items to save");
   std::set<std::string_view> names;
-  for (const Item& item : items) {
+  for (const ItemView& item : items) {
     MILEPOST_TRY(check_item_name(item.name));
-    if (!names.insert(item.name).second) return invalid("item " + item.name + ": given twice");
-    if (auto valid = check_handler_name(item.handler); valid.has_error()) {
-      return valid.error().within("item " + item.name);
-    }
-    if (auto valid = check_state(item.tree); valid.has_error()) return valid.error().within("item " + item.name);
+    const auto within_item = [&](Error error) { return std::move(error).within("item " + std::string(item.name)); };
+    if (!names.insert(item.name).second) return within_item(invalid("given twice"));
+    if (auto valid = check_handler_name(item.handler); valid.has_error()) return within_item(valid.error());
+    if (auto valid = check_state(*item.tree); valid.has_error()) return within_item(valid.error());
   }
   return {};
 }
@@ -65,28 +64,26 @@ Saver::Saver(const CheckpointManagerOptions& options, const SaveContext& context
       context_(context),
       index_(index),
       decision_(decision_policy_of(options)),
-      preservation_(preservation_policy_of(options)),
-      collector_(*context.store, collector_options_of(options)),
+      retention_(options, *context.store, index, [this](const ManagerEvent& event) { emit(event); }),
       control_(1, 0, "milepost save") {}
 
-Saver::~Saver() = default;
+Saver::~Saver() {
+  if (!closed_) (void)close();
+}
 
 // --- Saving.
 
-Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bool unnamed) {
+Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions options, bool unnamed) {
   const auto called = Clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - called).count(); };
   const TraceSlice slice("save", {{"step", step}});
-  TraceSlice checking("check");
   if (step < 0) return within_step(invalid("a step must not be negative"), step);
-  if (auto valid = check_items(items); valid.has_error()) return within_step(valid.error(), step);
   Codec codec = options.codec.value_or(options_.codec);
   if (auto valid = check_codec(codec); valid.has_error()) return within_step(valid.error(), step);
   if (auto valid = check_metrics(options.metrics); valid.has_error()) return within_step(valid.error(), step);
   auto custom_metadata = compact_custom_metadata(options.custom_metadata_json);
   if (custom_metadata.has_error()) return within_step(custom_metadata.error(), step);
   if (auto style = check_style(unnamed); style.has_error()) return within_step(style.error(), step);
-  checking.end();
 
   const LoopCall in_loop(*this, step);
   const std::lock_guard one_save(save_mutex_);
@@ -101,6 +98,11 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
       return false;
     }
   }
+  {
+    // Not before: the trees of a step whose turn it is not need not be looked at.
+    const TraceSlice checking("check");
+    if (auto valid = check_items(items); valid.has_error()) return within_step(valid.error(), step);
+  }
   const auto predicted = decide_in_grace(step, items, codec);
   const auto waited_s = wait_for_turn();
   // The error of another save names its own step.
@@ -108,7 +110,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
   if (predicted && !predicted->start && !options.force && !options.overwrite) {
     // The save in flight was to be the last; if it failed, this one is.
     std::unique_lock lock(mutex_);
-    if (!outcome_->error) {
+    if (outcome_->committed) {
       ++counters_.declined;
       if (last_report_) last_report_->grace = predicted;
       lock.unlock();
@@ -116,10 +118,11 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
       return false;
     }
   }
-  if (auto valid = check_file_name(index_.naming().name(step)); valid.has_error()) {
+  const std::string name = index_.naming().name(step);
+  if (auto valid = check_file_name(name); valid.has_error()) {
     return within_step(valid.error().within("step_name_format"), step);
   }
-  if (index_.naming().parse(index_.naming().name(step)) != step) {
+  if (index_.naming().parse(name) != step) {
     return within_step(invalid("step_name_format does not parse the name that it gives the step"), step);
   }
   const SnapshotMode mode = options.mode.value_or(options_.mode);
@@ -131,8 +134,8 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
   if (grace && grace->drop_compression) codec = Codec::none();
 
   SaveRequest request{step,
-                      index_.naming().name(step),
-                      std::move(items),
+                      name,
+                      items.copy(),
                       mode,
                       codec,
                       options.metrics,
@@ -141,7 +144,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
                       *waited_s,
                       options_.write_retries,
                       options.overwrite};
-  collector_.spare(step);
+  retention_.spare(step);
   auto job = std::make_shared<SaveJob>(context_, std::move(request), called);
   {
     const std::lock_guard lock(mutex_);
@@ -162,7 +165,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
   control_.post([this, job, metrics = std::move(options.metrics), overwrite = options.overwrite] {
     run(job, metrics, overwrite);
   });
-  job->capture();
+  const bool captured = job->capture(after(options_.timeout));
   const auto waited = options_.enable_async_checkpointing ? Result<void>() : wait_until_finished(std::nullopt);
   {
     const std::lock_guard lock(mutex_);
@@ -170,6 +173,7 @@ Result<bool> Saver::save(std::int64_t step, Items items, SaveOptions options, bo
     counters_.stall_s += stall_s_;
     if (job_ != job && last_report_ && last_report_->step == step) last_report_->stall_s = stall_s_;
   }
+  if (!captured) return too_late(job, options_.timeout);
   MILEPOST_TRY(waited);
   return true;
 }
@@ -213,6 +217,7 @@ Result<SaveDecision> Saver::decide(std::int64_t step, bool reached_preemption) {
 
 bool Saver::reached_preemption(std::int64_t step) {
   if (!options_.preemption) return false;
+  tell_whether_unwatched(step);
   const auto notice = options_.preemption->notice();
   {
     const std::lock_guard lock(mutex_);
@@ -223,6 +228,16 @@ bool Saver::reached_preemption(std::int64_t step) {
   return true;
 }
 
+void Saver::tell_whether_unwatched(std::int64_t step) {
+  const auto trouble = options_.preemption->trouble();
+  const std::string text = trouble ? trouble->to_string() : "";
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(trouble_told_, text) == text) return;
+  }
+  if (trouble) emit({.kind = ManagerEventKind::unwatched, .step = step, .error = trouble});
+}
+
 bool Saver::would_reach_preemption(std::int64_t step) {
   if (!options_.preemption) return false;
   const bool told = options_.preemption->signalled();
@@ -230,14 +245,14 @@ bool Saver::would_reach_preemption(std::int64_t step) {
   return preemption_.would_reach(step, told);
 }
 
-std::optional<GraceDecision> Saver::decide_in_grace(std::int64_t step, const Items& items, const Codec& codec) {
+std::optional<GraceDecision> Saver::decide_in_grace(std::int64_t step, const ItemsView& items, const Codec& codec) {
   const auto notice = options_.preemption ? options_.preemption->notice() : std::nullopt;
   if (!notice || !reached_preemption(step)) return std::nullopt;
   GraceBudget budget;
   budget.left_s = std::chrono::duration<double>(notice->deadline - Clock::now()).count();
   std::uint64_t bytes = 0;
-  for (const Item& item : items) {
-    for_each_leaf(item.tree, [&](const std::string&, const Tree& leaf) {
+  for (const ItemView& item : items) {
+    for_each_leaf(*item.tree, [&](const std::string&, const Tree& leaf) {
       if (const auto* tensor = leaf.get_if<Tensor>()) bytes += tensor->byte_count();
       if (const auto* text = leaf.get_if<std::string>()) bytes += text->size();
       if (const auto* blob = leaf.get_if<Tree::Bytes>()) bytes += blob->size();
@@ -307,7 +322,8 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   std::optional<Error> error;
   if (report.has_error()) {
     error = report.error();
-    // Published, and only its survival is unknown: a step all the same, for readers and for retention.
+    // There is a step of that name all the same: published, and only its survival is unknown; the one that was not to
+    // be replaced; somebody else's. For readers and for retention it counts.
     if (context_.store->stat(index_.naming().name(step) + '/' + std::string(step_record_name)).has_value()) {
       index_.add(step);
     }
@@ -326,17 +342,13 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   }
   if (committed) {
     emit({.kind = ManagerEventKind::save_committed, .step = step, .report = *report});
-    auto removed = remove_old_steps(step);
-    if (removed.has_value()) removed = remove_replaced(overwrote);
-    if (const auto& replaced = job->removal(); replaced.has_error()) {
-      if (removed.has_value()) removed = replaced;
+    const Retention::Committed now{step, overwrote, job->removal()};
+    // Removing may take long; in a grace period every second is for saving.
+    if (options_.preemption && options_.preemption->signalled()) {
       const std::lock_guard lock(mutex_);
-      replaced_is_left_ = true;
-    }
-    if (removed.has_error()) {
-      error =
-          removed.error().within("step " + std::to_string(step) + " is committed, but old steps could not be removed");
-      emit({.kind = ManagerEventKind::removal_failed, .step = step, .error = error});
+      removal_put_off_ = now;
+    } else {
+      error = remove_old_steps(now);
     }
   } else {
     emit({.kind = ManagerEventKind::save_failed, .step = step, .error = error});
@@ -346,78 +358,26 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   const std::lock_guard lock(mutex_);
   pace_.finish_save(now_s(), committed);
   if (error) keep(*error);
+  outcome_->committed = committed;
   outcome_->finished = true;
   job_.reset();
   changed_.notify_all();
 }
 
-// --- Removing.
-
-Result<std::vector<PreservationDecision>> Saver::preservation_plan() {
-  MILEPOST_ASSIGN(auto infos, index_.infos());
-  auto plan = plan_preservation(preservation_ ? preservation_ : PreservationPolicy(PreserveAll{}), infos.steps);
-  for (const StepIndex::Unreadable& step : infos.unreadable) {
-    plan.push_back({step.step, true, "its record cannot be read: " + step.error.to_string()});
-  }
-  std::sort(plan.begin(), plan.end(), [](const auto& a, const auto& b) { return a.step < b.step; });
-  return plan;
-}
-
-Result<void> Saver::remove_old_steps(std::int64_t newest) {
-  if (!preservation_) return {};
-  const TraceSlice slice("retention");
-  MILEPOST_ASSIGN(const auto plan, preservation_plan());
-  std::vector<Victim> victims;
-  for (const PreservationDecision& decision : plan) {
-    // A step saved out of order, older than what is there, was still asked for just now.
-    if (decision.keep || decision.step == newest) continue;
-    victims.push_back({decision.step, index_.naming().name(decision.step)});
-  }
-  const Collected collected = collector_.collect(std::move(victims));
-  count_removed(collected.removed, plan);
-  if (collected.error) return *collected.error;
-  return {};
-}
-
-Result<void> Saver::remove_replaced(bool overwrote) {
-  bool left;
-  {
-    const std::lock_guard lock(mutex_);
-    left = std::exchange(replaced_is_left_, false);
-  }
-  auto removed = left ? collector_.sweep() : overwrote ? collector_.empty_trash() : Result<void>();
-  if (left && removed.has_error()) {
-    const std::lock_guard lock(mutex_);
-    replaced_is_left_ = true;
-  }
-  return removed;
-}
-
-void Saver::count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan) {
-  for (const std::int64_t step : steps) {
-    if (!index_.forget(step)) continue;
-    {
-      const std::lock_guard lock(mutex_);
-      ++counters_.removed;
-    }
-    const auto decision = std::find_if(plan.begin(), plan.end(), [&](const auto& d) { return d.step == step; });
-    emit({.kind = ManagerEventKind::step_removed,
-          .step = step,
-          .reason = decision == plan.end() ? std::string() : decision->reason});
-  }
+std::optional<Error> Saver::remove_old_steps(const Retention::Committed& committed) {
+  const auto removed = retention_.remove_old_steps(committed);
+  if (removed.has_value()) return std::nullopt;
+  Error error = removed.error();
+  error.within("step " + std::to_string(committed.newest) + " is committed, but old steps could not be removed");
+  emit({.kind = ManagerEventKind::removal_failed, .step = committed.newest, .error = error});
+  return error;
 }
 
 Result<void> Saver::delete_step(std::int64_t step) {
   if (options_.read_only) return within_step(Error(ErrorCode::failed_precondition, "the manager is read-only"), step);
   MILEPOST_TRY(wait_for(step));
-  if (!index_.contains(step)) {
-    return within_step(Error(ErrorCode::not_found, "no such step in " + context_.store->description()), step);
-  }
-  auto removed = collector_.remove({step, index_.naming().name(step)});
-  if (removed.has_error() && removed.error().code() != ErrorCode::not_found) return within_step(removed.error(), step);
-  count_removed({step}, {{step, false, "delete_step()"}});
-  if (removed.has_error()) return within_step(removed.error(), step);  // somebody else was faster
-  return {};
+  const auto removed = retention_.remove(step);
+  return removed.has_error() ? within_step(removed.error(), step) : removed;
 }
 
 // --- Waiting, and errors.
@@ -429,12 +389,12 @@ Result<void> Saver::tell(Outcome& outcome) {
 }
 
 Result<void> Saver::tell_last() {
-  if (auto removed = collector_.check(); removed.has_error()) keep(removed.error());
+  if (auto removed = retention_.check(); removed.has_error()) keep(removed.error());
   return tell(*outcome_);
 }
 
 Result<void> Saver::tell_what_nobody_saw() {
-  if (auto removed = collector_.check(); removed.has_error()) keep(removed.error());
+  if (auto removed = retention_.check(); removed.has_error()) keep(removed.error());
   if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
   if (!gave_up_) return {};
   return Error(gave_up_->code(), "no step is saved any more since a save failed: " + gave_up_->to_string(),
@@ -443,10 +403,7 @@ Result<void> Saver::tell_what_nobody_saw() {
 
 void Saver::keep(const Error& error) {
   const bool first = !outcome_->error || outcome_->error_seen;
-  outcome_->error =
-      first ? error
-            : Error(outcome_->error->code(), outcome_->error->to_string() + "; and then: " + error.to_string(),
-                    outcome_->error->system_errno());
+  outcome_->error = first ? error : outcome_->error->and_then(error);
   outcome_->error_seen = false;
 }
 
@@ -476,7 +433,7 @@ Result<bool> Saver::wait_until(SaveEvent event, std::optional<std::chrono::nanos
   const auto [current, outcome] = last();
   if (current && event != SaveEvent::committed) {
     const bool in_time =
-        event == SaveEvent::captured ? current->snapshot().wait_captured(deadline) : current->wait_durable(deadline);
+        event == SaveEvent::captured ? current->wait_captured(deadline) : current->wait_durable(deadline);
     if (!in_time) return false;
     // A failed save is captured too, but durable never: then its error is about to be known.
     if (event == SaveEvent::captured || current->is_durable()) return true;
@@ -492,7 +449,7 @@ Result<void> Saver::wait_until_finished(std::optional<std::chrono::nanoseconds> 
   const auto deadline = after(patience);
   const auto [current, outcome] = last();
   if (!wait_finished(*outcome, deadline)) return too_late(current, patience);
-  if (!collector_.wait_idle(deadline)) {
+  if (!retention_.wait_idle(deadline)) {
     return Error(ErrorCode::deadline_exceeded,
                  "old steps are still being removed from " + context_.store->description());
   }
@@ -516,26 +473,22 @@ Result<void> Saver::close() {
   }
   const auto finished = wait_until_finished(std::nullopt);
   if (finished.has_error() && finished.error().code() == ErrorCode::deadline_exceeded) return finished;
-  if (auto retried = retry_removals(); retried.has_error()) {
+  std::optional<Retention::Committed> put_off;
+  {
     const std::lock_guard lock(mutex_);
-    keep(retried.error());
+    put_off = std::exchange(removal_put_off_, std::nullopt);
+  }
+  std::optional<Error> failed;
+  if (put_off) failed = remove_old_steps(*put_off);
+  if (const auto retried = retention_.retry(); retried.has_error() && !failed) {
+    failed = retried.error();
+    emit({.kind = ManagerEventKind::removal_failed, .error = failed});
+  }
+  if (failed) {
+    const std::lock_guard lock(mutex_);
+    keep(*failed);
   }
   return wait_until_finished(std::nullopt);
-}
-
-// What a reader had open may be free by now. But what was to go then may be all that there is now.
-Result<void> Saver::retry_removals() {
-  MILEPOST_TRY(remove_replaced(false));
-  if (!collector_.has_put_off()) return {};
-  MILEPOST_TRY(index_.reload());
-  MILEPOST_ASSIGN(const auto plan, preservation_plan());
-  for (const PreservationDecision& decision : plan) {
-    if (decision.keep) collector_.spare(decision.step);
-  }
-  const Collected collected = collector_.retry();
-  count_removed(collected.removed, plan);
-  if (collected.error) return *collected.error;
-  return {};
 }
 
 Result<void> Saver::wait_for(std::int64_t step) {
@@ -582,7 +535,9 @@ std::optional<SaveReport> Saver::last_report() const {
 
 SaveCounters Saver::counters() const {
   const std::lock_guard lock(mutex_);
-  return counters_;
+  SaveCounters counters = counters_;
+  counters.removed = retention_.removed_count();
+  return counters;
 }
 
 }  // namespace milepost

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "milepost/engine/checkpoint_manager_options.h"
-#include "milepost/engine/collector.h"
 #include "milepost/engine/items.h"
+#include "milepost/engine/manager/retention.h"
 #include "milepost/engine/manager/step_index.h"
 #include "milepost/engine/save/save_job.h"
 #include "milepost/policy/preemption_agreement.h"
@@ -21,7 +21,7 @@
 namespace milepost {
 
 // invalid_argument, naming item and leaf, unless a save can take these.
-Result<void> check_items(const Items& items);
+Result<void> check_items(const ItemsView& items);
 
 // All methods may be called from several threads at once; CheckpointManager says what they do.
 class Saver {
@@ -33,7 +33,7 @@ class Saver {
   ~Saver();  // ends the save in flight
 
   // `unnamed`: the only item has no name but default_item_name.
-  Result<bool> save(std::int64_t step, Items items, SaveOptions options, bool unnamed = false);
+  Result<bool> save(std::int64_t step, const ItemsView& items, SaveOptions options, bool unnamed = false);
   Result<SaveDecision> save_decision(std::int64_t step);
   bool reached_preemption(std::int64_t step);
 
@@ -41,9 +41,9 @@ class Saver {
   Result<void> wait_until_finished(std::optional<std::chrono::nanoseconds> timeout);
   Result<void> check_for_errors();
   Result<void> close();
-  Result<void> sweep() { return collector_.sweep(); }
+  Result<void> sweep() { return retention_.sweep(); }
   Result<void> delete_step(std::int64_t step);
-  Result<std::vector<PreservationDecision>> preservation_plan();
+  Result<std::vector<PreservationDecision>> preservation_plan() { return retention_.plan(); }
 
   std::shared_ptr<SaveJob> job() const;  // in flight, or null
   // Until a save of that step, if one is in flight, has ended. deadline_exceeded.
@@ -56,6 +56,7 @@ class Saver {
   // How the last save ended, or the one in flight will.
   struct Outcome {
     bool finished = false;
+    bool committed = false;
     bool error_seen = false;
     std::optional<Error> error;
   };
@@ -65,7 +66,8 @@ class Saver {
   bool would_reach_preemption(std::int64_t step);
   Result<void> check_style(bool unnamed);
   Result<double> wait_for_turn();  // seconds waited
-  std::optional<GraceDecision> decide_in_grace(std::int64_t step, const Items& items, const Codec& codec);
+  std::optional<GraceDecision> decide_in_grace(std::int64_t step, const ItemsView& items, const Codec& codec);
+  void tell_whether_unwatched(std::int64_t step);
   // already_exists if the step's name is taken on disk. Unless `look` is on, only steps that are known are looked
   // for: that costs as much as all else that a lazy save does in the call, and the commit replaces nothing anyway.
   Result<void> check_free(std::int64_t step, bool look);
@@ -73,10 +75,7 @@ class Saver {
   Result<void> check_replaceable(std::int64_t step);
   void finish_report(SaveReport& report);                                                 // mutex_ is held
   void run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote);  // in the control thread
-  Result<void> remove_old_steps(std::int64_t newest);
-  // What overwrites replaced: in the trash, or, where it could not be put there, under the names of dead attempts.
-  Result<void> remove_replaced(bool overwrote);
-  void count_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan);
+  std::optional<Error> remove_old_steps(const Retention::Committed& committed);
   // The save in flight, or null, and how it or the last one ends: of one moment.
   struct LastSave {
     std::shared_ptr<SaveJob> job;
@@ -91,7 +90,6 @@ class Saver {
   Result<void> tell_what_nobody_saw();  // and whether saving was given up
   void keep(const Error& error);        // told like one of the last save
 
-  Result<void> retry_removals();
   Error too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const;
   void emit(const ManagerEvent& event);
 
@@ -101,9 +99,7 @@ class Saver {
   const SaveContext context_;
   StepIndex& index_;
   const SaveDecisionPolicy decision_;
-  const PreservationPolicy preservation_;  // none: all are kept
   const Clock::time_point opened_ = Clock::now();
-  Collector collector_;
 
   std::mutex save_mutex_;   // one save() at a time; taken before mutex_
   std::mutex event_mutex_;  // one event at a time; never with mutex_
@@ -112,15 +108,16 @@ class Saver {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<SaveJob> job_;
-  std::shared_ptr<Outcome> outcome_ = std::make_shared<Outcome>(Outcome{true, false, {}});
+  std::shared_ptr<Outcome> outcome_ = std::make_shared<Outcome>(Outcome{true, true, false, {}});
   std::optional<Error> gave_up_;  // the failure after which no save is taken any more
   std::optional<bool> unnamed_;   // whether items come without names
   bool closed_ = false;
   PaceMeter pace_;
   SaveThroughputMeter throughput_;
   PreemptionAgreement preemption_;
-  bool preemption_told_ = false;   // to on_event
-  bool replaced_is_left_ = false;  // by an earlier save, out of the trash
+  bool preemption_told_ = false;                         // to on_event
+  std::string trouble_told_;                             // the same: of the watcher, empty: none
+  std::optional<Retention::Committed> removal_put_off_;  // to close(), for the sake of a grace period
   std::optional<double> last_save_s_;
   std::optional<GraceDecision> grace_;  // of the save in flight
   bool compressed_ = false;
@@ -129,7 +126,8 @@ class Saver {
   std::optional<SaveReport> last_report_;
   SaveCounters counters_;
 
-  WorkerPool control_;  // destroyed first: its thread uses all the rest
+  Retention retention_;  // its threads tell of errors
+  WorkerPool control_;   // destroyed first: its thread uses all the rest
 };
 
 }  // namespace milepost

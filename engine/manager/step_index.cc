@@ -1,7 +1,10 @@
 #include "milepost/engine/manager/step_index.h"
 
 #include "milepost/engine/catalog.h"
+#include "milepost/engine/format/names.h"
 #include "milepost/io/try.h"
+
+#include <set>
 
 namespace milepost {
 
@@ -52,6 +55,23 @@ bool StepIndex::forget(std::int64_t step) {
   const std::lock_guard lock(mutex_);
   ++version_;
   return steps_.erase(step) > 0;
+}
+
+Result<bool> StepIndex::forget_missing() {
+  const std::vector<std::int64_t> known = steps();
+  MILEPOST_ASSIGN(const auto entries, store_->list_directory(""));
+  std::set<std::int64_t> listed;
+  for (const DirectoryEntry& entry : entries) {
+    if (const auto step = naming_.parse(entry.name)) listed.insert(*step);
+  }
+  bool any = false;
+  for (const std::int64_t step : known) {
+    if (listed.contains(step)) continue;
+    // A listing may be out of date, on network file systems.
+    const auto record = store_->stat(naming_.name(step) + '/' + std::string(step_record_name));
+    if (record.has_error() && record.error().code() == ErrorCode::not_found) any = forget(step) || any;
+  }
+  return any;
 }
 
 Result<StepIndex::Infos> StepIndex::infos() {

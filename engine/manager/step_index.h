@@ -33,6 +33,8 @@ class StepIndex {
 
   void add(std::int64_t step, std::optional<StepInfo> info = std::nullopt);
   bool forget(std::int64_t step);  // whether it was known
+  // Forgets the steps that somebody else has removed; whether there were any.
+  Result<bool> forget_missing();
 
   struct Unreadable {
     std::int64_t step = 0;

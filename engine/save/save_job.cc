@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace milepost {
 namespace {
@@ -58,16 +59,40 @@ void SaveJob::plan() {
   changed_.notify_all();
 }
 
+// A broadcast view may have more chunks than there is memory for their list.
+void SaveJob::plan_if_there_is_memory() {
+  try {
+    plan();
+  } catch (const std::bad_alloc&) {
+    fail(Error(ErrorCode::no_space, "no memory for the plan of the save"));
+    items_.clear();
+    raw_bytes_ = 0;
+    chunk_count_ = 0;
+    snapshot_.emplace(std::vector<const StreamPlan*>(), *context_.staging, static_cast<SnapshotSink&>(*this));
+    const std::lock_guard lock(mutex_);
+    planned_ = true;
+    changed_.notify_all();
+  }
+}
+
 Snapshot& SaveJob::snapshot() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return planned_; });
   return *snapshot_;
 }
 
-void SaveJob::capture() {
-  if (request_.mode != SnapshotMode::copy) return;  // run() begins with it
-  plan();
-  snapshot_->start(request_.mode, context_.workers->size());
+bool SaveJob::capture(Clock::time_point deadline) {
+  if (request_.mode != SnapshotMode::copy) return true;  // run() begins with it
+  plan_if_there_is_memory();
+  return snapshot_->start(request_.mode, context_.workers->size(), deadline);
+}
+
+bool SaveJob::wait_captured(Clock::time_point deadline) {
+  {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_until(lock, deadline, [&] { return planned_; })) return false;
+  }
+  return snapshot_->wait_captured(deadline);
 }
 
 bool SaveJob::wait_durable(std::optional<Clock::time_point> deadline) {
@@ -385,7 +410,7 @@ Result<SaveReport> SaveJob::run() {
   if (request_.mode == SnapshotMode::copy) {
     snapshot();  // planned by the caller's thread
   } else {
-    plan();
+    plan_if_there_is_memory();
     snapshot_->start(request_.mode, context_.workers->size());
   }
   TraceSlice opening("begin attempt");

@@ -70,8 +70,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   std::int64_t step() const { return request_.step; }
 
   // In the caller's thread: in copy mode returns when the state is frozen, else at once, leaving even
-  // the planning to run().
-  void capture();
+  // the planning to run(). False: it was not frozen by the deadline, because no staging memory came free; the save has
+  // failed then.
+  bool capture(Clock::time_point deadline = Clock::time_point::max());
   // In the control thread: the rest, up to the commit. Returns when nothing is in flight any more.
   Result<SaveReport> run();
 
@@ -82,7 +83,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   const Result<void>& removal() const { return removal_; }
 
   bool is_durable() const { return durable_.load(); }
-  // Or until the job's end; false if neither by the deadline.
+  // All return false if not by the deadline.
+  bool wait_captured(Clock::time_point deadline);
+  // Or until the job's end.
   bool wait_durable(std::optional<Clock::time_point> deadline);
 
   Progress progress() const;
@@ -119,6 +122,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   };
 
   void plan();
+  void plan_if_there_is_memory();
 
   void take(std::size_t segment, BufferLease block) override;
   bool dropped() const override { return failed_.load(std::memory_order_relaxed); }

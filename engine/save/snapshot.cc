@@ -41,19 +41,19 @@ std::optional<std::size_t> Snapshot::claim_back() {
   return std::nullopt;
 }
 
-void Snapshot::start(SnapshotMode mode, int workers) {
+bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) {
   switch (mode) {
     case SnapshotMode::copy: {
       const std::size_t threads = std::min<std::size_t>(static_cast<std::size_t>(workers), segments_.size());
       for (std::size_t i = 1; i < threads; ++i) {
         sink_.post([this] { copy_while_blocks_are_free(); });
       }
-      fence();
-      break;
+      return freeze(deadline);
     }
     case SnapshotMode::lazy: sink_.post([this] { copy_in_background(); }); break;
     case SnapshotMode::borrow: break;
   }
+  return true;
 }
 
 // Of a worker, who never waits for a block: what it claims, it copies at once.
@@ -84,10 +84,11 @@ void Snapshot::block_freed() {
   }
 }
 
-BufferLease Snapshot::wait_for_block() {
+BufferLease Snapshot::wait_for_block(Clock::time_point deadline) {
   if (auto lease = staging_.try_acquire()) return std::move(*lease);
   sink_.need_room();
-  auto lease = staging_.acquire();
+  if (sink_.dropped()) return {};
+  auto lease = deadline == Clock::time_point::max() ? staging_.acquire() : staging_.acquire_until(deadline);
   if (lease.has_value()) return std::move(lease).value();
   sink_.fail(lease.error().within("staging memory"));
   return {};
@@ -122,10 +123,14 @@ void Snapshot::mark_captured(std::size_t segment) {
   if (all) sink_.captured();
 }
 
-void Snapshot::fence() {
+void Snapshot::fence() { (void)freeze(Clock::time_point::max()); }
+
+bool Snapshot::freeze(Clock::time_point deadline) {
   const TraceSlice slice("freeze");
-  while (const auto segment = claim_front()) copy_segment(*segment, wait_for_block());
+  while (const auto segment = claim_front()) copy_segment(*segment, wait_for_block(deadline));
+  // Who else has claimed a segment has its memory, and waits for nothing.
   wait_captured(std::nullopt);
+  return !sink_.dropped() || Clock::now() < deadline;
 }
 
 void Snapshot::fence(const void* data, std::size_t bytes) {

@@ -68,8 +68,9 @@ class Snapshot {
   std::size_t plan_of(std::size_t segment) const { return segments_[segment].plan; }
   std::size_t index_of(std::size_t segment) const { return segments_[segment].index; }  // in its plan
 
-  // In mode copy returns when all is captured; `workers` help. Else at once.
-  void start(SnapshotMode mode, int workers);
+  // In mode copy returns when all is captured; `workers` help. Else at once. False: no staging memory came free by the
+  // deadline; the sink has been told, and what was not captured is dropped.
+  bool start(SnapshotMode mode, int workers, Clock::time_point deadline = Clock::time_point::max());
   // Return when everything, or everything in that memory, is captured, helping.
   void fence();
   void fence(const void* data, std::size_t bytes);
@@ -104,7 +105,9 @@ class Snapshot {
   void copy_while_blocks_are_free();
   void copy_in_background();
   void copy_segment(std::size_t segment, BufferLease block);
-  BufferLease wait_for_block();  // empty, and the sink has been told, if there is no memory
+  bool freeze(Clock::time_point deadline);
+  // Empty, and the sink has been told, if there is no memory, or none by the deadline.
+  BufferLease wait_for_block(Clock::time_point deadline = Clock::time_point::max());
   void fence_segment(std::size_t segment);
   const std::vector<Extent>& extents_by_address();
   const Segment& planned(std::size_t segment) const {

@@ -9,6 +9,8 @@ namespace milepost {
 namespace {
 
 constexpr std::size_t key_bytes_max = 1024;
+// Of a tensor to be saved, in bytes: a view that repeats one element may claim to be larger, and so would its index be.
+constexpr std::uint64_t state_bytes_max = std::uint64_t{1} << 44;
 
 void append_escaped(std::string& path, std::string_view key) {
   while (true) {
@@ -125,7 +127,10 @@ std::optional<Fault> find_fault(const Tree& node, bool memory_needed, int depth)
     }
   } else if (const auto* tensor = node.get_if<Tensor>()) {
     if (memory_needed && tensor->is_abstract()) return Fault{invalid("the tensor has no memory"), ""};
-    return fault_of(tensor->check());
+    if (auto fault = fault_of(tensor->check())) return fault;
+    if (memory_needed && tensor->byte_count() > state_bytes_max) {
+      return Fault{invalid(node.describe() + " is larger than any memory"), ""};
+    }
   } else if (const auto* text = node.get_if<std::string>()) {
     if (!is_valid_utf8(*text)) return Fault{invalid("a string that is not UTF-8; bytes can hold it"), ""};
   }

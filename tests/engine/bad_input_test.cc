@@ -65,6 +65,8 @@ TEST(BadInput, OfSave) {
   float memory[4] = {};
   tree["layers"]["w"] = Tensor::of(memory, {-1});
   refused("item a: leaf layers/w", {{"a", tree}});
+  tree["layers"]["w"] = Tensor::of(memory, {1 << 30, 1 << 30}, {0, 0});
+  refused("step 1: item a: leaf layers/w: tensor F32[1073741824, 1073741824] is larger than any memory", {{"a", tree}});
   tree["layers"]["w"] = Tensor::of(memory, {2, 2}, {1});
   refused("item a: leaf layers/w", {{"a", tree}});
   tree["layers"]["w"] = Tensor::of(static_cast<const float*>(nullptr), {2});

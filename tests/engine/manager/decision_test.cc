@@ -386,12 +386,20 @@ TEST(Failures, OfThePollFunctionSurface) {
                                                  },
                                                  .poll_interval = 1h})
                            .value();
+  std::vector<std::string> unwatched;
+  options.on_event = [&](const ManagerEvent& event) {
+    if (event.kind == ManagerEventKind::unwatched) unwatched.push_back(event.error->to_string());
+  };
   auto manager = open_manager(options);
   polled.wait_for_arrival();
   polled.open();
   Result<void> checked;
   while ((checked = manager.check_for_errors()).has_value()) std::this_thread::yield();
   EXPECT_THAT(checked.error().to_string(), HasSubstr("no metadata server"));
+  // A loop that only saves hears of it as well, once.
+  for (const std::int64_t step : {1, 2}) ASSERT_TRUE(manager.save(step, state(step)).value());
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_THAT(unwatched, ElementsAre(HasSubstr("no metadata server")));
 }
 
 TEST(Events, TellTheStoryOfEverySave) {

@@ -57,6 +57,35 @@ TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
   for (const std::int64_t step : {1, 3, 5}) EXPECT_HOLDS(manager, step, tree_of(step));
 }
 
+// Larger than the staging memory, with a disk that has stopped.
+TEST(Manager, AFreezeThatFindsNoRoomEndsInTime) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(hooks);
+  options.timeout = std::chrono::milliseconds(50);
+  auto manager = open_manager(options);
+  Stop stop(*hooks, Operation::make_directory, ".tmp-1-");
+  Tree large;
+  large["values"] = make_tensor(DType::f32, {32 << 20}, Layout::packed, 1);
+  const auto saved = manager.save(1, {{"state", large}});
+  EXPECT_THAT(error_of(saved), HasSubstr("step 1: not committed after waiting for 0.05 s"));
+  EXPECT_EQ(saved.error().code(), ErrorCode::deadline_exceeded);
+  stop.gate.open();
+  EXPECT_TRUE(manager.wait_until_finished(std::chrono::hours(1)).has_error());
+  save_all(manager, {2});
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(2));
+}
+
+TEST(Manager, TheStateOfAStepWhoseTurnItIsNotIsNotLookedAt) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.save_interval_steps = 10;
+  auto manager = open_manager(options);
+  Tree bad;
+  bad["values"] = Tensor::abstract(DType::f32, {2});
+  EXPECT_THAT(error_of(manager.save(10, {{"state", bad}})), HasSubstr("leaf values: the tensor has no memory"));
+  save_all(manager, {10});
+  EXPECT_FALSE(manager.save(11, {{"state", bad}}).value());
+}
+
 TEST(Manager, AListenerOfARestoreThatThrows) {
   auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
   save_all(manager, {1});

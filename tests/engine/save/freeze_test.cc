@@ -151,7 +151,7 @@ TEST(Staging, StreamsWithinItsBound) {
         request.custom_metadata_json = "null";
         job = std::make_shared<SaveJob>(context, std::move(request), SaveJob::Clock::now());
         control.post([&] { report = job->run(); });
-        job->capture();
+        EXPECT_TRUE(job->capture());
         job->snapshot().fence();
         EXPECT_TRUE(job->snapshot().is_captured());
         EXPECT_TRUE(job->wait_durable(std::nullopt));
