@@ -17,6 +17,7 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::cancelled: return "cancelled";
     case ErrorCode::deadline_exceeded: return "deadline_exceeded";
     case ErrorCode::failed_precondition: return "failed_precondition";
+    case ErrorCode::structure_mismatch: return "structure_mismatch";
     case ErrorCode::internal: return "internal";
   }
   return "unknown";

@@ -29,6 +29,7 @@ enum class ErrorCode {
   cancelled,            // stopped on request
   deadline_exceeded,    // did not finish in the time given; it may still finish
   failed_precondition,  // the object is in the wrong state for this call
+  structure_mismatch,   // what was saved has other leaves, types or shapes than what was asked for: ask for those
   internal,             // a defect of this library
 };
 

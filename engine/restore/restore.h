@@ -32,7 +32,7 @@ struct RestoreItem {
   // Where to: leaves of this tree say what is wanted. Tensors with memory are filled in place (any
   // strides); abstract ones, and all leaves without a target, get fresh memory; scalars, strings and
   // bytes are replaced. Paths, kinds, dtypes and shapes must match the checkpoint, but for what `placeholders`, `cast`
-  // and `fit` allow: every difference is listed. Without a target, the tree as saved.
+  // and `fit` allow: otherwise structure_mismatch lists every difference. Without a target, the tree as saved.
   std::optional<Tree> target = std::nullopt;
 
   // Only leaves whose path matches one of these patterns (path_matches); empty: all. Containers on

@@ -16,7 +16,7 @@ class Resolver {
   Resolver(const Manifest& manifest, RestoreItem& request)
       : manifest_(manifest), request_(request), pattern_hits_(request.select.size(), false) {
     for (const LeafSlice& slice : request.slices) {
-      if (!slices_.emplace(slice.path, &slice).second) differ(slice.path, "two slices of it are asked for");
+      if (!slices_.emplace(slice.path, &slice).second) refuse(slice.path, "two slices of it are asked for");
     }
   }
 
@@ -36,7 +36,7 @@ class Resolver {
     if (error_) return *error_;
     if (!missing_.empty()) return Error(ErrorCode::not_found, join(missing_));
     if (!differences_.empty()) {
-      return Error(ErrorCode::invalid_argument,
+      return Error(is_invalid_ ? ErrorCode::invalid_argument : ErrorCode::structure_mismatch,
                    "the target does not fit the checkpoint, " + std::to_string(differences_.size()) +
                        (differences_.size() == 1 ? " difference:\n  " : " differences:\n  ") + join(differences_));
     }
@@ -53,6 +53,12 @@ class Resolver {
 
   void differ(const std::string& path, const std::string& what) {
     differences_.push_back((path.empty() ? "(root)" : path) + ": " + what);
+  }
+
+  // A difference that no checkpoint would be without.
+  void refuse(const std::string& path, const std::string& what) {
+    is_invalid_ = true;
+    differ(path, what);
   }
 
   bool selected(const std::string& path) {
@@ -211,7 +217,7 @@ class Resolver {
     const auto* given = target->get_if<Tensor>();
     if (given) {
       if (const auto valid = given->check(); valid.has_error()) {
-        differ(path, valid.error().message());
+        refuse(path, valid.error().message());
         return *target;
       }
     }
@@ -221,7 +227,7 @@ class Resolver {
       return *target;
     }
     if (given->is_read_only()) {
-      differ(path, "the target is read-only memory");
+      refuse(path, "the target is read-only memory");
       return *target;
     }
     Tree result = *target;
@@ -270,10 +276,10 @@ class Resolver {
       fits = start[d] >= 0 && extent[d] >= 0 && start[d] <= entry.shape[d] && extent[d] <= entry.shape[d] - start[d];
     }
     if (!fits) {
-      differ(path,
+      refuse(path,
              "the slice " + to_string(start) + " + " + to_string(extent) + " is not inside " + to_string(entry.shape));
     } else if (!is_byte_sized(entry.dtype)) {
-      differ(path,
+      refuse(path,
              "elements of type " + std::string(name_of(entry.dtype)) + " are packed: only whole tensors can be read");
       fits = false;
     }
@@ -298,6 +304,7 @@ class Resolver {
   std::size_t next_leaf_ = 0;
   ItemTarget* result_ = nullptr;
   std::vector<std::string> differences_;
+  bool is_invalid_ = false;
   std::vector<std::string> missing_;
   std::optional<Error> error_;
 };

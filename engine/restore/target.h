@@ -24,8 +24,9 @@ struct ItemTarget {
   std::vector<LeafTarget> leaves;
 };
 
-// invalid_argument: the target does not fit, with one line for each difference. not_found: a pattern or
-// a slice's path that matches nothing.
+// structure_mismatch: the checkpoint has other leaves, kinds, dtypes or shapes than the target, with one line for each
+// difference; invalid_argument, with the same lines, if one of them is a tensor or a slice that could fit no
+// checkpoint. not_found: a pattern or a slice's path that matches nothing.
 Result<ItemTarget> resolve_target(const Manifest& manifest, RestoreItem request);
 
 // Before any leaf is read.

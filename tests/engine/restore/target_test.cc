@@ -219,6 +219,11 @@ TEST(RestoreTarget, ListsEveryDifference) {
   }
   EXPECT_EQ(good, std::vector<float>(2, -1.0F)) << "nothing was read";
   EXPECT_EQ(constant, std::vector<float>(2, 1.0F));
+  // Without what could fit no checkpoint, it is only of another structure.
+  target["read only"] = Tensor::abstract(DType::f32, {2});
+  const auto other = restore(manager, {.name = "state", .target = target});
+  EXPECT_EQ(other.error().code(), ErrorCode::structure_mismatch);
+  EXPECT_THAT(other.error().to_string(), HasSubstr("10 differences"));
   // Another kind at the root.
   EXPECT_THAT(restore(manager, {.name = "state", .target = Tree(1)}).error().to_string(),
               HasSubstr("(root): the checkpoint has a map"));
