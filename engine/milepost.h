@@ -2,6 +2,8 @@
 #pragma once
 
 #include "milepost/engine/checkpoint_manager.h"
+#include "milepost/engine/federated/file_checkpoint_manager.h"
+#include "milepost/engine/federated/file_program_state_manager.h"
 #include "milepost/engine/follow.h"
 #include "milepost/engine/item_files.h"
 #include "milepost/engine/item_handler.h"
