@@ -2,7 +2,7 @@
 
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/format/step_record.h"
-#include "milepost/engine/save/attempt.h"
+#include "milepost/engine/save/publish_file.h"
 #include "milepost/io/try.h"
 
 #include <chrono>
@@ -31,23 +31,16 @@ Result<void> ensure_root_record(Store& store, bool read_only, const std::string&
   }
   if (found.error().code() != ErrorCode::not_found) return found.error();
   if (read_only) return {};
-  // Written in an attempt of its own, which is swept should this process die.
-  MILEPOST_ASSIGN(Attempt attempt, Attempt::begin(store, 0));
   RootRecord record;
-  record.uuid = attempt.uuid();
+  record.uuid = make_uuid();
   record.created_unix_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   record.custom_metadata_json = custom_metadata_json;
   const std::string text = encode_root_record(record);
-  const auto publish = [&]() -> Result<void> {
-    const std::string path = attempt.path(name, "");
-    MILEPOST_TRY(write_file(store, path, std::as_bytes(std::span(text))));
-    const auto renamed = store.rename_no_replace(path, name);
-    if (renamed.has_error() && renamed.error().code() != ErrorCode::already_exists) return renamed.error();
-    return store.sync_directory("");  // also of the one that was faster
-  };
-  if (auto published = publish(); published.has_error()) return attempt.abandon(published.error());
-  return attempt.discard();
+  // Whoever was faster has written one that is as good.
+  MILEPOST_TRY(publish_file(store, name, IfThere::keep,
+                            [&](WriteFile& file) { return write_at(file, 0, std::as_bytes(std::span(text))); }));
+  return {};
 }
 
 }  // namespace milepost

@@ -160,6 +160,19 @@ std::uint64_t preallocate(int fd, std::uint64_t bytes) {
   return 0;
 }
 
+// Opens an existing regular file, through the page cache. Returns its size.
+Result<std::uint64_t> open_regular(const PosixRoot& root, const std::string& path, int access, TransferFile& file) {
+  // O_NONBLOCK: a pipe must not make this call wait for its other end.
+  MILEPOST_ASSIGN(file.buffered, root.open_beneath(path, access | O_NONBLOCK | O_NOCTTY));
+  struct ::stat info;
+  if (::fstat(file.buffered.get(), &info) != 0) return root.failure("fstat", path);
+  if (!S_ISREG(info.st_mode)) {
+    return Error(ErrorCode::corruption, "not a regular file: " + file.name);
+  }
+  ::fcntl(file.buffered.get(), F_SETFL, access);
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
@@ -189,18 +202,19 @@ Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, Asyn
 Result<std::unique_ptr<ReadFile>> open_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path) {
   auto file = std::make_unique<TransferFile>();
   file->name = root.display(path);
-  // O_NONBLOCK: a pipe must not make this call wait for its other end.
-  MILEPOST_ASSIGN(file->buffered, root.open_beneath(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  struct ::stat info;
-  if (::fstat(file->buffered.get(), &info) != 0) return root.failure("fstat", path);
-  if (!S_ISREG(info.st_mode)) {
-    return Error(ErrorCode::corruption, "not a regular file: " + file->name);
-  }
-  ::fcntl(file->buffered.get(), F_SETFL, O_RDONLY);
-  const auto size = static_cast<std::uint64_t>(info.st_size);
+  MILEPOST_ASSIGN(const std::uint64_t size, open_regular(root, path, O_RDONLY, *file));
   if (size >= direct_read_file_bytes_min) file->direct = open_direct(root, path, O_RDONLY, file->buffered.get());
   io.attach(*file);
   return std::unique_ptr<ReadFile>(std::make_unique<PosixReadFile>(io, std::move(file), size));
+}
+
+Result<std::unique_ptr<WriteFile>> open_posix_file_to_write(const PosixRoot& root, AsyncIo& io,
+                                                            const std::string& path) {
+  auto file = std::make_unique<TransferFile>();
+  file->name = root.display(path);
+  MILEPOST_TRY(open_regular(root, path, O_WRONLY, *file));
+  io.attach(*file);
+  return std::unique_ptr<WriteFile>(std::make_unique<PosixWriteFile>(io, std::move(file), 0));
 }
 
 }  // namespace milepost

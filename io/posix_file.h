@@ -13,11 +13,13 @@
 
 namespace milepost {
 
-// As Store::create_file and Store::open_file; `directory_mode`: PosixStoreOptions::path_permission_mode. `root` is used
+// As Store's functions; `directory_mode`: PosixStoreOptions::path_permission_mode. `root` is used
 // during the call only; `io` must outlive the file.
 Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path,
                                                      const CreateFileOptions& options,
                                                      std::optional<mode_t> directory_mode);
 Result<std::unique_ptr<ReadFile>> open_posix_file(const PosixRoot& root, AsyncIo& io, const std::string& path);
+Result<std::unique_ptr<WriteFile>> open_posix_file_to_write(const PosixRoot& root, AsyncIo& io,
+                                                            const std::string& path);
 
 }  // namespace milepost

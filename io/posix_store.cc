@@ -77,6 +77,11 @@ class PosixStoreImplementation final : public Store {
     return open_posix_file(root_, *io_, path);
   }
 
+  Result<std::unique_ptr<WriteFile>> open_file_to_write(const std::string& path) override {
+    MILEPOST_TRY(check_writable("open", path));
+    return open_posix_file_to_write(root_, *io_, path);
+  }
+
   Result<void> make_directory(const std::string& path) override {
     MILEPOST_TRY(check_writable("mkdir", path));
     const TraceSlice slice("mkdir", {{"path", path}});
@@ -131,6 +136,24 @@ class PosixStoreImplementation final : public Store {
     if (!missing) return failure;
     return Error(ErrorCode::failed_precondition, failure.message() + " (does the file system support RENAME_EXCHANGE?)",
                  failure.system_errno());
+  }
+
+  Result<void> replace_file(const std::string& from, const std::string& to) override {
+    MILEPOST_TRY(check_writable("rename", from));
+    const TraceSlice slice("rename", {{"from", from}, {"to", to}});
+    MILEPOST_ASSIGN(const PosixRoot::Place source, root_.locate(from));
+    MILEPOST_ASSIGN(const PosixRoot::Place target, root_.locate(to));
+    const char* const source_name = source.name.c_str();
+    // rename(2) would let a directory replace an empty one.
+    struct ::stat info;
+    int result = ::fstatat(source.directory(), source_name, &info, AT_SYMLINK_NOFOLLOW);
+    if (result == 0 && S_ISDIR(info.st_mode)) {
+      errno = EISDIR;
+      result = -1;
+    }
+    if (result == 0) result = ::renameat(source.directory(), source_name, target.directory(), target.name.c_str());
+    if (result != 0) return root_.failure("rename " + root_.display(from) + " to", to);
+    return {};
   }
 
   Result<void> remove_file(const std::string& path) override { return remove(path, "unlink", 0); }

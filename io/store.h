@@ -104,6 +104,8 @@ class Store {
   virtual Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) = 0;
   // Opens a regular file; anything else (link, directory, device, pipe) is refused.
   virtual Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) = 0;
+  // The same to write into, its content as it is. Nobody else is kept from writing at the same time.
+  virtual Result<std::unique_ptr<WriteFile>> open_file_to_write(const std::string& path) = 0;
 
   // Creates one directory; its parent must exist. already_exists if there is anything of that name.
   virtual Result<void> make_directory(const std::string& path) = 0;
@@ -115,6 +117,9 @@ class Store {
   // something else, of either name. not_found if one is missing; failed_precondition where the file system cannot do
   // that.
   virtual Result<void> exchange(const std::string& a, const std::string& b) = 0;
+  // Gives a file another name, in place of the file of that name if there is one: at no moment is there none, or a
+  // part, of that name. Directories are refused, on either side.
+  virtual Result<void> replace_file(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove_file(const std::string& path) = 0;
   // Removes an empty directory.
   virtual Result<void> remove_directory(const std::string& path) = 0;

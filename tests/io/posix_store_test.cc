@@ -108,6 +108,8 @@ TEST(PosixStore, ReadOnlyChangesNothing) {
   EXPECT_EQ(store->make_directory("new").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->rename_no_replace("file", "new").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->exchange("file", "new").error().code(), ErrorCode::failed_precondition);
+  EXPECT_EQ(store->open_file_to_write("file").error().code(), ErrorCode::failed_precondition);
+  EXPECT_EQ(store->replace_file("file", "new").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->remove_file("file").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(store->remove_directory("file").error().code(), ErrorCode::failed_precondition);
   EXPECT_EQ(read_file(*store, "file", 1).value(), to_bytes("x"));

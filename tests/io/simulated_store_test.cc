@@ -149,6 +149,30 @@ TEST(SimulatedStore, AnExchangeHappensInBothOrNeither) {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) EXPECT_TRUE(store.crash(seed)->stat("one/new").has_value());
 }
 
+TEST(SimulatedStore, AReplacedFileIsTheOldOrTheNewOne) {
+  SimulatedStore store;
+  ASSERT_TRUE(store.make_directory("attempt").has_value());
+  ASSERT_TRUE(write_file(store, "file", to_bytes("old")).has_value());
+  ASSERT_TRUE(store.sync_directory("").has_value());
+  ASSERT_TRUE(write_file(store, "attempt/file", to_bytes("new")).has_value());
+  ASSERT_TRUE(store.replace_file("attempt/file", "file").has_value());
+  EXPECT_THAT(contents_after_crashes(store, "file"), ::testing::UnorderedElementsAre("old", "new"));
+  ASSERT_TRUE(store.sync_directory("").has_value());
+  EXPECT_THAT(contents_after_crashes(store, "file"), ::testing::ElementsAre("new"));
+}
+
+TEST(SimulatedStore, AnAppendWithoutSyncTears) {
+  SimulatedStore store;
+  ASSERT_TRUE(write_file(store, "file", to_bytes("old")).has_value());
+  ASSERT_TRUE(store.sync_directory("").has_value());
+  const auto file = store.open_file_to_write("file").value();
+  ASSERT_TRUE(write_at(*file, 3, to_bytes("+new")).has_value());
+  EXPECT_THAT(contents_after_crashes(store, "file"),
+              ::testing::UnorderedElementsAre("old", "old+new", std::string("old\0\0\0\0", 7)));
+  ASSERT_TRUE(file->sync().has_value());
+  EXPECT_THAT(contents_after_crashes(store, "file"), ::testing::ElementsAre("old+new"));
+}
+
 TEST(SimulatedStore, SameSeedSameDisk) {
   SimulatedStore store;
   auto file = store.create_file("file", {}).value();

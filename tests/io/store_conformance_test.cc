@@ -249,7 +249,9 @@ TEST_P(StoreConformance, WhatIsMissingIsNotFound) {
   EXPECT_EQ(code_of(store_->list_directory("none")), ErrorCode::not_found);
   EXPECT_EQ(code_of(store_->stat("none")), ErrorCode::not_found);
   EXPECT_EQ(code_of(store_->sync_directory("none")), ErrorCode::not_found);
+  EXPECT_EQ(code_of(store_->open_file_to_write("none")), ErrorCode::not_found);
   EXPECT_EQ(code_of(store_->rename_no_replace("none", "x")), ErrorCode::not_found);
+  EXPECT_EQ(code_of(store_->replace_file("none", "x")), ErrorCode::not_found);
   EXPECT_EQ(code_of(store_->lock_directory("none", LockKind::exclusive)), ErrorCode::not_found);
 }
 
@@ -259,7 +261,9 @@ TEST_P(StoreConformance, NoPathLeavesTheRoot) {
     EXPECT_TRUE(store_->open_file(path).has_error()) << path;
     EXPECT_TRUE(store_->create_file(path, {}).has_error()) << path;
     EXPECT_TRUE(store_->make_directory(path).has_error()) << path;
+    EXPECT_TRUE(store_->open_file_to_write(path).has_error()) << path;
     EXPECT_TRUE(store_->rename_no_replace("file", path).has_error()) << path;
+    EXPECT_TRUE(store_->replace_file("file", path).has_error()) << path;
     EXPECT_TRUE(store_->stat(path).has_error()) << path;
     EXPECT_TRUE(store_->list_directory(path).has_error()) << path;
     EXPECT_TRUE(store_->remove_file(path).has_error()) << path;
@@ -279,6 +283,7 @@ TEST_P(StoreConformance, FilesAreNotDirectories) {
   make("file");
   ASSERT_TRUE(store_->make_directory("dir").has_value());
   EXPECT_TRUE(store_->open_file("dir").has_error());
+  EXPECT_TRUE(store_->open_file_to_write("dir").has_error());
   EXPECT_TRUE(store_->remove_file("dir").has_error());
   EXPECT_TRUE(store_->remove_directory("file").has_error());
   EXPECT_TRUE(store_->list_directory("file").has_error());
@@ -382,6 +387,45 @@ TEST_P(StoreConformance, ExchangeSwapsTrees) {
   EXPECT_TRUE(store_->exchange("one", "../x").has_error());
   EXPECT_EQ(code_of(store_->exchange("", "one")), ErrorCode::invalid_argument);
   EXPECT_THAT(names(""), ::testing::ElementsAre("one/", "plain", "two/"));
+}
+
+TEST_P(StoreConformance, AFileThatIsThereIsWrittenInto) {
+  make("file", "0123456789");
+  auto file = store_->open_file_to_write("file").value();
+  ASSERT_TRUE(write_at(*file, 3, to_bytes("abc")).has_value());
+  ASSERT_TRUE(write_at(*file, 10, to_bytes("xyz")).has_value());
+  ASSERT_TRUE(file->sync().has_value());
+  EXPECT_EQ(read_file(*store_, "file", 100).value(), to_bytes("012abc6789xyz"));
+  ASSERT_TRUE(file->truncate(4).has_value());
+  ASSERT_TRUE(file->close().has_value());
+  EXPECT_EQ(read_file(*store_, "file", 100).value(), to_bytes("012a"));
+}
+
+TEST_P(StoreConformance, ReplaceTakesTheNameOfAFile) {
+  make("old", "old content");
+  make("new", "new");
+  const auto reader = store_->open_file("old").value();
+  ASSERT_TRUE(store_->replace_file("new", "old").has_value());
+  EXPECT_EQ(read_file(*store_, "old", 100).value(), to_bytes("new"));
+  std::vector<std::byte> into(11);
+  EXPECT_EQ(read_at(*reader, 0, into).value(), 11u);
+  EXPECT_EQ(into, to_bytes("old content")) << "who had it open keeps it";
+  ASSERT_TRUE(store_->make_directory("dir").has_value());
+  ASSERT_TRUE(store_->replace_file("old", "dir/first").has_value()) << "nothing is there to be replaced";
+  ASSERT_TRUE(store_->sync_directory("dir").has_value());
+  EXPECT_THAT(names(""), ::testing::ElementsAre("dir/"));
+  EXPECT_EQ(read_file(*store_, "dir/first", 100).value(), to_bytes("new"));
+}
+
+TEST_P(StoreConformance, ReplaceRefusesDirectories) {
+  ASSERT_TRUE(store_->make_directory("empty").has_value());
+  ASSERT_TRUE(store_->make_directory("dir").has_value());
+  make("file", "kept");
+  EXPECT_TRUE(store_->replace_file("file", "empty").has_error());
+  EXPECT_TRUE(store_->replace_file("dir", "empty").has_error());
+  EXPECT_TRUE(store_->replace_file("dir", "file").has_error());
+  EXPECT_EQ(read_file(*store_, "file", 10).value(), to_bytes("kept"));
+  EXPECT_THAT(names(""), ::testing::ElementsAre("dir/", "empty/", "file"));
 }
 
 TEST_P(StoreConformance, AnOpenFileSurvivesItsName) {

@@ -139,4 +139,9 @@ Result<std::unique_ptr<WriteFile>> FaultStore::create_file(const std::string& pa
   return std::unique_ptr<WriteFile>(std::make_unique<CheckedWriteFile>(state_, std::move(file), path));
 }
 
+Result<std::unique_ptr<WriteFile>> FaultStore::open_file_to_write(const std::string& path) {
+  MILEPOST_ASSIGN(auto file, ForwardingStore::open_file_to_write(path));
+  return std::unique_ptr<WriteFile>(std::make_unique<CheckedWriteFile>(state_, std::move(file), path));
+}
+
 }  // namespace milepost::testing

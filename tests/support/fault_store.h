@@ -46,6 +46,7 @@ class FaultStore final : public ForwardingStore {
   std::vector<std::string> violations() const;
 
   Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override;
+  Result<std::unique_ptr<WriteFile>> open_file_to_write(const std::string& path) override;
 
  private:
   struct State;

@@ -8,6 +8,7 @@ std::string_view to_string(Operation operation) {
   switch (operation) {
     case Operation::create_file: return "create";
     case Operation::open_file: return "open";
+    case Operation::open_file_to_write: return "open to write";
     case Operation::write: return "pwrite";
     case Operation::read: return "pread";
     case Operation::truncate: return "ftruncate";
@@ -17,6 +18,7 @@ std::string_view to_string(Operation operation) {
     case Operation::sync_directory: return "fsync";
     case Operation::rename: return "rename";
     case Operation::exchange: return "exchange";
+    case Operation::replace_file: return "replace";
     case Operation::remove_file: return "unlink";
     case Operation::remove_directory: return "rmdir";
     case Operation::list: return "list";
@@ -99,6 +101,12 @@ Result<std::unique_ptr<ReadFile>> ForwardingStore::open_file(const std::string& 
   return std::unique_ptr<ReadFile>(std::make_unique<ForwardingReadFile>(*this, std::move(file), path));
 }
 
+Result<std::unique_ptr<WriteFile>> ForwardingStore::open_file_to_write(const std::string& path) {
+  MILEPOST_ASSIGN(auto file,
+                  pass(Operation::open_file_to_write, path, [&] { return inner_->open_file_to_write(path); }));
+  return std::unique_ptr<WriteFile>(std::make_unique<ForwardingWriteFile>(*this, std::move(file), path));
+}
+
 Result<void> ForwardingStore::make_directory(const std::string& path) {
   return pass(Operation::make_directory, path, [&] { return inner_->make_directory(path); });
 }
@@ -113,6 +121,10 @@ Result<void> ForwardingStore::rename_no_replace(const std::string& from, const s
 
 Result<void> ForwardingStore::exchange(const std::string& a, const std::string& b) {
   return pass(Operation::exchange, b, [&] { return inner_->exchange(a, b); });
+}
+
+Result<void> ForwardingStore::replace_file(const std::string& from, const std::string& to) {
+  return pass(Operation::replace_file, to, [&] { return inner_->replace_file(from, to); });
 }
 
 Result<void> ForwardingStore::remove_file(const std::string& path) {

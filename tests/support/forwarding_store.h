@@ -17,6 +17,7 @@ namespace milepost::testing {
 enum class Operation {
   create_file,
   open_file,
+  open_file_to_write,
   write,
   read,
   truncate,
@@ -26,6 +27,7 @@ enum class Operation {
   sync_directory,
   rename,
   exchange,
+  replace_file,
   remove_file,
   remove_directory,
   list,
@@ -42,10 +44,12 @@ class ForwardingStore : public Store {
   std::string description() const override { return inner_->description(); }
   Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override;
   Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override;
+  Result<std::unique_ptr<WriteFile>> open_file_to_write(const std::string& path) override;
   Result<void> make_directory(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<void> rename_no_replace(const std::string& from, const std::string& to) override;
   Result<void> exchange(const std::string& a, const std::string& b) override;
+  Result<void> replace_file(const std::string& from, const std::string& to) override;
   Result<void> remove_file(const std::string& path) override;
   Result<void> remove_directory(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) override;

@@ -223,6 +223,14 @@ Result<std::unique_ptr<ReadFile>> SimulatedStore::open_file(const std::string& p
   return std::unique_ptr<ReadFile>(std::make_unique<SimulatedReadFile>(*state_, node, path));
 }
 
+Result<std::unique_ptr<WriteFile>> SimulatedStore::open_file_to_write(const std::string& path) {
+  const std::lock_guard lock(state_->mutex);
+  MILEPOST_TRY(state_->begin("open", path));
+  MILEPOST_ASSIGN(const Node node, state_->find("open", path));
+  if (node->is_directory) return State::failure(EISDIR, "open", path);
+  return std::unique_ptr<WriteFile>(std::make_unique<SimulatedWriteFile>(*state_, node, path));
+}
+
 Result<void> SimulatedStore::make_directory(const std::string& path) {
   const std::lock_guard lock(state_->mutex);
   MILEPOST_TRY(state_->begin("mkdir", path));
@@ -263,6 +271,19 @@ Result<void> SimulatedStore::exchange(const std::string& a, const std::string& b
   if (!second.node) return State::failure(ENOENT, "exchange", b);
   if (a.starts_with(b + "/") || b.starts_with(a + "/")) return State::failure(EINVAL, "exchange", b);
   state_->disk.exchange_names(first.directory, first.name, second.directory, second.name);
+  return {};
+}
+
+Result<void> SimulatedStore::replace_file(const std::string& from, const std::string& to) {
+  const std::lock_guard lock(state_->mutex);
+  MILEPOST_TRY(state_->begin("rename", from));
+  MILEPOST_ASSIGN(const State::Place source, state_->locate("rename", from));
+  MILEPOST_ASSIGN(const State::Place target, state_->locate("rename", to));
+  if (!source.node) return State::failure(ENOENT, "rename", from);
+  if (source.node->is_directory || (target.node && target.node->is_directory)) {
+    return State::failure(EISDIR, "rename", to);
+  }
+  state_->disk.move_name(source.directory, source.name, target.directory, target.name);
   return {};
 }
 
