@@ -2,6 +2,7 @@
 #pragma once
 
 #include "milepost/engine/checkpoint_manager.h"
+#include "milepost/engine/federated/csv_release_manager.h"
 #include "milepost/engine/federated/file_checkpoint_manager.h"
 #include "milepost/engine/federated/file_program_state_manager.h"
 #include "milepost/engine/follow.h"

@@ -1,5 +1,7 @@
 #include "tools/milepost/elements.h"
 
+#include "milepost/engine/state/element.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,35 +1,15 @@
 #include "tools/milepost/elements.h"
 
-#include "milepost/engine/state/float_format.h"
+#include "milepost/engine/state/element.h"
 #include "tools/milepost/text.h"
 
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <limits>
 #include <vector>
 
 namespace milepost::tool {
 namespace {
-
-template <class T> T load(const std::byte* data, std::int64_t i) {
-  T value;
-  std::memcpy(&value, data + static_cast<std::size_t>(i) * sizeof(T), sizeof(T));
-  return value;
-}
-
-// The element of `bits` (up to 16) at i, packed from the lowest bit of each byte up.
-unsigned element_bits(const std::byte* data, std::int64_t i, int bits) {
-  if (bits == 8) return load<std::uint8_t>(data, i);
-  if (bits == 16) return load<std::uint16_t>(data, i);
-  unsigned value = 0;
-  for (int b = 0; b < bits; ++b) {
-    const std::int64_t at = i * bits + b;
-    value |= ((std::to_integer<unsigned>(data[at / 8]) >> (at % 8)) & 1U) << b;
-  }
-  return value;
-}
 
 std::string with_digits(double value, int digits) {
   std::array<char, 40> text{};
@@ -39,40 +19,18 @@ std::string with_digits(double value, int digits) {
 
 }  // namespace
 
-double element_as_double(DType dtype, const std::byte* data, std::int64_t i) {
-  switch (dtype) {
-    case DType::boolean: return load<std::uint8_t>(data, i) != 0 ? 1 : 0;
-    case DType::u8: return load<std::uint8_t>(data, i);
-    case DType::i8: return load<std::int8_t>(data, i);
-    case DType::f8_e8m0: {
-      const auto exponent = load<std::uint8_t>(data, i);
-      return exponent == 255 ? std::numeric_limits<double>::quiet_NaN() : std::ldexp(1.0, exponent - 127);
-    }
-    case DType::i16: return load<std::int16_t>(data, i);
-    case DType::u16: return load<std::uint16_t>(data, i);
-    case DType::i32: return load<std::int32_t>(data, i);
-    case DType::u32: return load<std::uint32_t>(data, i);
-    case DType::f32: return load<float>(data, i);
-    case DType::c64: return load<float>(data, 2 * i);
-    case DType::f64: return load<double>(data, i);
-    case DType::i64: return static_cast<double>(load<std::int64_t>(data, i));
-    case DType::u64: return static_cast<double>(load<std::uint64_t>(data, i));
-    default: return decode_float(float_format_of(dtype).value(), element_bits(data, i, bits_of(dtype)));
-  }
-}
-
 std::string element_text(DType dtype, const std::byte* data, std::int64_t i) {
   switch (dtype) {
-    case DType::boolean: return load<std::uint8_t>(data, i) != 0 ? "true" : "false";
-    case DType::i64: return std::to_string(load<std::int64_t>(data, i));
-    case DType::u64: return std::to_string(load<std::uint64_t>(data, i));
-    case DType::f64: return shortest(load<double>(data, i));
-    case DType::f32: return shortest(load<float>(data, i));
+    case DType::boolean: return load_element<std::uint8_t>(data, i) != 0 ? "true" : "false";
+    case DType::i64: return std::to_string(load_element<std::int64_t>(data, i));
+    case DType::u64: return std::to_string(load_element<std::uint64_t>(data, i));
+    case DType::f64: return shortest(load_element<double>(data, i));
+    case DType::f32: return shortest(load_element<float>(data, i));
     case DType::f16: return with_digits(element_as_double(dtype, data, i), 5);
     case DType::bf16: return with_digits(element_as_double(dtype, data, i), 4);
     case DType::c64: {
-      const float imaginary = load<float>(data, 2 * i + 1);
-      return shortest(load<float>(data, 2 * i)) + (std::signbit(imaginary) ? "-" : "+") +
+      const float imaginary = load_element<float>(data, 2 * i + 1);
+      return shortest(load_element<float>(data, 2 * i)) + (std::signbit(imaginary) ? "-" : "+") +
              shortest(std::abs(imaginary)) + "i";
     }
     default:
@@ -82,17 +40,18 @@ std::string element_text(DType dtype, const std::byte* data, std::int64_t i) {
 
 Json element_json(DType dtype, const std::byte* data, std::int64_t i) {
   switch (dtype) {
-    case DType::boolean: return load<std::uint8_t>(data, i) != 0;
+    case DType::boolean: return load_element<std::uint8_t>(data, i) != 0;
     case DType::u8:
     case DType::i8:
     case DType::i16:
     case DType::u16:
     case DType::i32:
     case DType::u32: return static_cast<std::int64_t>(element_as_double(dtype, data, i));
-    case DType::i64: return load<std::int64_t>(data, i);
-    case DType::u64: return load<std::uint64_t>(data, i);
+    case DType::i64: return load_element<std::int64_t>(data, i);
+    case DType::u64: return load_element<std::uint64_t>(data, i);
     case DType::c64:
-      return Json::array({json_number(load<float>(data, 2 * i)), json_number(load<float>(data, 2 * i + 1))});
+      return Json::array(
+          {json_number(load_element<float>(data, 2 * i)), json_number(load_element<float>(data, 2 * i + 1))});
     default: return json_number(element_as_double(dtype, data, i));
   }
 }
@@ -104,13 +63,13 @@ void Statistics::add(const std::byte* data, std::int64_t count) {
     case DType::u64: add_integers(reinterpret_cast<const std::uint64_t*>(data), count); break;
     // Those that are large in practice are worth a loop of their own.
     case DType::f32:
-      add_numbers(count, [&](std::int64_t i) { return static_cast<double>(load<float>(data, i)); });
+      add_numbers(count, [&](std::int64_t i) { return static_cast<double>(load_element<float>(data, i)); });
       break;
-    case DType::f64: add_numbers(count, [&](std::int64_t i) { return load<double>(data, i); }); break;
+    case DType::f64: add_numbers(count, [&](std::int64_t i) { return load_element<double>(data, i); }); break;
     case DType::c64:
       add_numbers(count, [&](std::int64_t i) {
-        return std::hypot(static_cast<double>(load<float>(data, 2 * i)),
-                          static_cast<double>(load<float>(data, 2 * i + 1)));
+        return std::hypot(static_cast<double>(load_element<float>(data, 2 * i)),
+                          static_cast<double>(load_element<float>(data, 2 * i + 1)));
       });
       break;
     default: add_numbers(count, [&](std::int64_t i) { return element_as_double(dtype_, data, i); });

@@ -10,9 +10,7 @@
 
 namespace milepost::tool {
 
-// Element i of a packed tensor. c64 is its real part here.
-double element_as_double(DType dtype, const std::byte* data, std::int64_t i);
-// As short as tells it from its neighbours: "0.1", "-inf", "true", "1+2i".
+// Element i of a packed tensor, as short as tells it from its neighbours: "0.1", "-inf", "true", "1+2i".
 std::string element_text(DType dtype, const std::byte* data, std::int64_t i);
 // c64 is [real, imaginary].
 Json element_json(DType dtype, const std::byte* data, std::int64_t i);

@@ -1,0 +1,208 @@
+// The power fails, the process dies, or an operation fails, at every point of opening, appending and rewriting: the
+// file is that of before or of after, and what was acknowledged is in it.
+#include "tests/engine/federated/releases.h"
+#include "tests/support/fault_store.h"
+
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+namespace milepost::testing {
+namespace {
+
+struct Release {
+  std::int64_t key;
+  ProgramValue value;
+};
+
+// An append, one of many sectors, a rewrite for a column, one that removes, and appends behind them.
+const std::vector<Release>& releases() {
+  static const std::vector<Release> all = [] {
+    std::string numbers;
+    for (int i = 0; numbers.size() < 1800; ++i) numbers += std::to_string(i) + ", ";
+    ProgramValue more = loss(0.25);
+    more["note"] = "a \"note\"";
+    ProgramValue large = loss(0.5);
+    large["note"] = numbers;
+    return std::vector<Release>{{1, loss(1)}, {2, more}, {3, large}, {4, loss(0.75)}, {3, more}, {5, large}};
+  }();
+  return all;
+}
+
+// The file before all of them, and after each.
+const std::vector<std::string>& texts() {
+  static const std::vector<std::string> all = [] {
+    const auto store = std::make_shared<SimulatedStore>();
+    auto manager = open_csv(store);
+    std::vector<std::string> found = {text_of(*store)};
+    for (const Release& release : releases()) {
+      EXPECT_OK(manager.release(release.value, release.key));
+      found.push_back(text_of(*store));
+    }
+    return found;
+  }();
+  return all;
+}
+
+// Releases until the process is dead; how many were acknowledged, none if the file was not opened.
+std::optional<std::size_t> live(const std::shared_ptr<Store>& store, CsvSaveMode mode) {
+  auto opened = CsvFileReleaseManager::open(csv_name, {.save_mode = mode, .store = store});
+  if (opened.has_error()) return std::nullopt;
+  std::size_t acknowledged = 0;
+  for (const Release& release : releases()) {
+    if (opened->release(release.value, release.key).has_error()) break;
+    ++acknowledged;
+  }
+  return acknowledged;
+}
+
+// A new process on what is left.
+void expect_good(const std::shared_ptr<SimulatedStore>& disk, std::optional<std::size_t> acknowledged,
+                 CsvSaveMode mode) {
+  const std::size_t before = acknowledged.value_or(0);
+  const std::size_t after = std::min(before + 1, releases().size());
+  if (mode == CsvSaveMode::write && acknowledged) {
+    const std::string text = text_of(*disk);  // without anybody's help
+    EXPECT_TRUE(text == texts()[before] || text == texts()[after]) << text;
+  }
+  auto opened = CsvFileReleaseManager::open(csv_name, {.store = disk});
+  ASSERT_TRUE(opened.has_value()) << opened.error().to_string();
+  const std::string text = text_of(*disk);
+  EXPECT_TRUE(text == texts()[before] || text == texts()[after]) << text;
+  EXPECT_EQ(names_in(*disk), ".metrics.csv.milepost metrics.csv ") << "not swept";
+  EXPECT_OK(opened->release(loss(9), 9));
+  EXPECT_EQ(text_of(*disk), text == "key\r\n"                       ? "key,loss\r\n9,9.0\r\n"
+                            : text.starts_with("key,loss,note\r\n") ? text + "9,9.0,\r\n"
+                                                                    : text + "9,9.0\r\n");
+}
+
+class CsvCrash : public ::testing::TestWithParam<CsvSaveMode> {};
+INSTANTIATE_TEST_SUITE_P(Modes, CsvCrash, ::testing::Values(CsvSaveMode::append, CsvSaveMode::write),
+                         [](const auto& mode) { return mode.param == CsvSaveMode::append ? "append" : "write"; });
+
+TEST_P(CsvCrash, AtEveryPoint) {
+  for (std::uint64_t n = 0;; ++n) {
+    const auto store = std::make_shared<SimulatedStore>();
+    store->crash_after(n);
+    const auto acknowledged = live(store, GetParam());
+    SCOPED_TRACE("after " + std::to_string(n) + " operations, with " + std::to_string(acknowledged.value_or(0)) +
+                 " releases acknowledged");
+    for (std::uint64_t seed = 0; seed < 4; ++seed) {
+      SCOPED_TRACE("seed " + std::to_string(seed));
+      expect_good(store->crash(n * 16 + seed), acknowledged, GetParam());
+    }
+    expect_good(store->after_process_death(), acknowledged, GetParam());
+    if (HasFailure() || store->operations() < n) break;
+  }
+}
+
+// Also while the next process repairs: the file of before or of after, whichever the first repair found.
+TEST(CsvCrash, WhileItIsRepaired) {
+  for (std::uint64_t n = 20; n < 110; n += 3) {
+    const auto store = std::make_shared<SimulatedStore>();
+    store->crash_after(n);
+    const auto acknowledged = live(store, CsvSaveMode::append);
+    const std::shared_ptr<SimulatedStore> disk = store->crash(n);
+    for (std::uint64_t point = 0; point < 12; ++point) {
+      const std::shared_ptr<SimulatedStore> again = disk->crash(0);
+      again->crash_after(point);
+      static_cast<void>(CsvFileReleaseManager::open(csv_name, {.store = again}));
+      expect_good(again->crash(n * 16 + point), acknowledged, CsvSaveMode::append);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// The process dies, and the power fails when the next one has opened the file, and has made use of what it found.
+TEST(CsvCrash, AfterItIsRepaired) {
+  for (std::uint64_t n = 0;; ++n) {
+    const auto store = std::make_shared<SimulatedStore>();
+    store->crash_after(n);
+    const auto acknowledged = live(store, CsvSaveMode::append);
+    SCOPED_TRACE("after " + std::to_string(n) + " operations");
+    const std::shared_ptr<SimulatedStore> disk = store->after_process_death();
+    auto opened = CsvFileReleaseManager::open(csv_name, {.store = disk});
+    ASSERT_TRUE(opened.has_value()) << opened.error().to_string();
+    const std::string found = text_of(*disk);
+    EXPECT_OK(opened->release(loss(9), 9));
+    const std::string released = text_of(*disk);
+    for (const bool closed : {false, true}) {
+      if (closed) static_cast<void>(std::move(opened).value());
+      for (std::uint64_t seed = 0; seed < 8; ++seed) EXPECT_EQ(text_of(*disk->crash(n * 16 + seed)), released);
+    }
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+      const std::shared_ptr<SimulatedStore> again = store->after_process_death();
+      EXPECT_OK(CsvFileReleaseManager::open(csv_name, {.store = again}));
+      expect_good(again->crash(n * 16 + seed), acknowledged, CsvSaveMode::append);
+    }
+    if (::testing::Test::HasFailure() || store->operations() < n) break;
+  }
+}
+
+struct Variant {
+  CsvSaveMode mode;
+  int system_errno;
+  bool forever;
+  bool takes_effect;
+};
+
+class CsvFault : public ::testing::TestWithParam<Variant> {};
+INSTANTIATE_TEST_SUITE_P(Variants, CsvFault,
+                         ::testing::Values(Variant{CsvSaveMode::append, EIO, false, false},
+                                           Variant{CsvSaveMode::append, ENOSPC, true, false},
+                                           Variant{CsvSaveMode::append, EIO, false, true},
+                                           Variant{CsvSaveMode::append, EIO, true, true},
+                                           Variant{CsvSaveMode::write, ENOSPC, false, false},
+                                           Variant{CsvSaveMode::write, EIO, false, true}));
+
+TEST_P(CsvFault, OfEveryOperation) {
+  const Variant variant = GetParam();
+  for (std::uint64_t n = 0;; ++n) {
+    const auto disk = std::make_shared<SimulatedStore>();
+    const auto faults = std::make_shared<FaultStore>(disk);
+    faults->inject({.system_errno = variant.system_errno,
+                    .after = n,
+                    .forever = variant.forever,
+                    .takes_effect = variant.takes_effect});
+    SCOPED_TRACE("operation " + std::to_string(n));
+    const auto open = [&] {
+      return CsvFileReleaseManager::open(csv_name, {.save_mode = variant.mode, .store = faults});
+    };
+    auto manager = open();
+    if (manager.has_error()) {
+      EXPECT_EQ(manager.error().system_errno(), variant.system_errno) << manager.error().to_string();
+      faults->heal();
+      manager = open();
+      ASSERT_TRUE(manager.has_value()) << manager.error().to_string();
+    }
+    for (std::size_t i = 0; i < releases().size(); ++i) {
+      const Release& release = releases()[i];
+      const auto released = manager->release(release.value, release.key);
+      if (released.has_value()) {
+        ASSERT_EQ(text_of(*disk), texts()[i + 1]);
+        continue;
+      }
+      EXPECT_EQ(released.error().code(), variant.system_errno == EIO ? ErrorCode::io : ErrorCode::no_space);
+      EXPECT_THAT(released.error().to_string(), ::testing::StartsWith("release " + std::to_string(release.key)));
+      faults->heal();
+      const std::string text = text_of(*disk);
+      const std::string story = released.error().to_string();
+      const bool unknown = story.find("unknown") != std::string::npos || story.find("cut off") != std::string::npos ||
+                           variant.takes_effect;
+      EXPECT_TRUE(text == texts()[i] || (unknown && text == texts()[i + 1])) << story << "\n" << text;
+      ASSERT_EQ(error_of(manager->release(release.value, release.key)), "");
+      ASSERT_EQ(text_of(*disk), texts()[i + 1]) << story;
+    }
+    EXPECT_THAT(faults->violations(), ::testing::IsEmpty());
+    const bool fired = faults->faults_fired() > 0;
+    faults->heal();
+    static_cast<void>(std::move(manager).value());
+    const auto next = disk->after_process_death();
+    EXPECT_OK(CsvFileReleaseManager::open(csv_name, {.store = std::shared_ptr<Store>(disk->after_process_death())}));
+    EXPECT_EQ(text_of(*next), texts().back());
+    if (!fired || HasFailure()) break;
+  }
+}
+
+}  // namespace
+}  // namespace milepost::testing
