@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -26,9 +25,8 @@ inline std::vector<std::byte> pattern(std::size_t bytes, std::uint64_t seed, std
 }
 
 inline std::vector<std::byte> to_bytes(std::string_view text) {
-  std::vector<std::byte> data(text.size());
-  std::memcpy(data.data(), text.data(), text.size());
-  return data;
+  const auto* const begin = reinterpret_cast<const std::byte*>(text.data());
+  return {begin, begin + text.size()};
 }
 
 }  // namespace milepost::testing
