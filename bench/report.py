@@ -83,6 +83,12 @@ SECTIONS = [
             "Most memory resident at any time (VmHWM), beside the state. Limit: staging_bytes.",
             ["state", "doing", "bound"],
             [("extra MB", "extra_MB", number), ("bound MB", "bound_MB", number), ("of bound", "of_bound", number)]),
+    Section("release", "What does a release to a CSV file cost?",
+            "Rows of about 50 bytes. Limits: appending the same row to a file of that size, with fsync; copying the file, "
+            "with fsync. remove: a row that is there is replaced, in append mode. Medians of 7 to 41 turns.",
+            ["release", "rows"],
+            [("ms", "ms", number), ("raw ms", "raw_ms", number), ("of raw", "of_raw", number), ("MB", "MB", number),
+             ("opened ms", "open_ms", number)]),
     Section("codec", "What do the codecs cost, and what do they save?",
             "One core, 64 MiB, chunks of 4 MiB. Limits: memcpy of the same chunks; order-0 entropy. Best of 9.",
             ["codec", "data"],
