@@ -50,13 +50,12 @@ class ItemOpener {
   // What it reads goes to `item`.
   ItemOpener(Store& store, const std::string& step_directory, const StepRecord& step, const ItemRecord& record,
              ItemFiles& item)
-      : store_(store), step_(step), record_(record), item_(item) {
-    item_.directory = step_directory + '/' + record.name;
-    item_.handler = record.handler;
-  }
+      : store_(store), directory_(step_directory + '/' + record.name), step_(step), record_(record), item_(item) {}
 
   Result<void> open_manifest() {
     const TraceSlice slice("read manifest", {{"item", record_.name}});
+    item_.directory = directory_;
+    item_.handler = record_.handler;
     return within(manifest_name, read_manifest());
   }
 
@@ -135,9 +134,10 @@ class ItemOpener {
   }
 
   Store& store_;
+  const std::string directory_;
   const StepRecord& step_;
   const ItemRecord& record_;
-  ItemFiles& item_;
+  ItemFiles& item_;  // others read what is open of it already
   std::string file_at_fault_;
 };
 
