@@ -24,6 +24,10 @@ namespace milepost {
 // Offsets, sizes and addresses of bulk I/O are multiples of this, so that it can go directly
 // between memory and the device (O_DIRECT), whatever the device's own block size.
 inline constexpr std::size_t io_alignment = 4096;
+// The next multiple of it.
+constexpr std::uint64_t io_aligned(std::uint64_t bytes) {
+  return (bytes + io_alignment - 1) / io_alignment * io_alignment;
+}
 
 // Receives the number of bytes moved, or the error. Called exactly once, on any thread, possibly
 // before the call that started the operation returns. It must not block or throw.

@@ -17,8 +17,6 @@ constexpr std::size_t read_depth_max = 8;
 // Chunks being read or decoded.
 constexpr std::size_t chunks_held_max = 2 * read_depth_max;
 
-std::uint64_t aligned(std::uint64_t bytes) { return (bytes + io_alignment - 1) / io_alignment * io_alignment; }
-
 class ReadJob {
  public:
   ReadJob(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
@@ -53,7 +51,7 @@ class ReadJob {
     const Chunk& chunk = item_.chunks[read.stream][read.chunk];
     // Aligned reads go past the page cache, and bring the padding along, which is checked too.
     const bool direct = chunk.file_offset % io_alignment == 0;
-    const std::size_t bytes = direct ? aligned(chunk.stored_bytes) : chunk.stored_bytes;
+    const std::size_t bytes = direct ? io_aligned(chunk.stored_bytes) : chunk.stored_bytes;
     auto block = std::make_shared<BufferLease>(std::move(lease));
     {
       const std::lock_guard lock(mutex_);
