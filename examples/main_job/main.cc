@@ -62,6 +62,7 @@ std::vector<std::string> child_arguments(const TrainOptions& options) {
                                         options.mode,
                                         "--codec",
                                         options.codec};
+  if (!options.policy.empty()) arguments.insert(arguments.end(), {"--policy", options.policy});
   if (!options.checkpoints.empty()) arguments.push_back(options.checkpoints);
   return arguments;
 }
@@ -95,7 +96,8 @@ class MainJob {
     MILEPOST_TRY(preempt_ ? run_preempted() : run_killed());
     MILEPOST_TRY(run_resumed());
     outcome_.directory = options_.checkpoints;
-    outcome_.save_every = options_.save_every;
+    outcome_.when =
+        options_.policy.empty() ? "every " + std::to_string(options_.save_every) + " steps" : options_.policy;
     outcome_.mode = options_.mode;
     outcome_.codec = options_.codec;
     return print_report(outcome_);
@@ -209,6 +211,9 @@ int main(int argc, char** argv) {
   app.add_option("--save-every", options.save_every, "Steps between two saves")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  app.add_option("--policy", options.policy,
+                 "When to save instead: continuous:SECONDS, overhead:SHARE (such as 0.01) or young-daly:SECONDS\n"
+                 "(the mean time between failures)");
   app.add_option("--threads", options.threads, "Threads that train")->capture_default_str()->check(CLI::Range(1, 1024));
   app.add_option("--mode", options.mode, "How the state is frozen")
       ->capture_default_str()

@@ -148,8 +148,7 @@ void print_processes(const Outcome& outcome, const Style& style) {
       std::printf("  resumed from step %lld in %.0f ms: steps %lld to %lld, %s\n",
                   static_cast<long long>(*log.resumed_from), log.restore_ms, first, end, end_of_it);
     } else {
-      std::printf("  saving every %lld steps: steps %lld to %lld, %s\n", static_cast<long long>(outcome.save_every),
-                  first, end, end_of_it);
+      std::printf("  saving %s: steps %lld to %lld, %s\n", outcome.when.c_str(), first, end, end_of_it);
     }
     if (log.preempted) {
       const PreemptedEvent& stop = *log.preempted;
@@ -193,8 +192,7 @@ void print_costs(const Outcome& outcome, const Style& style) {
   table.row("state", "%.1f MB, %.1f MB on disk", static_cast<double>(raw) / 1e6, static_cast<double>(stored) / 1e6);
   table.row("compression", "%.3f : 1 (codec %s, lossless)", static_cast<double>(raw) / static_cast<double>(stored),
             outcome.codec.c_str());
-  table.row("saves", "%zu, every %lld steps, mode %s", stalls.size(), static_cast<long long>(outcome.save_every),
-            outcome.mode.c_str());
+  table.row("saves", "%zu, %s, mode %s", stalls.size(), outcome.when.c_str(), outcome.mode.c_str());
   table.row("stall of a save", "median %.1f ms, at most %.1f ms: %.1f %% of a step of %.0f ms", median(stalls),
             most(stalls), 100 * median(stalls) / step_ms, step_ms);
   table.row("until durable", "median %.0f ms, at most %.0f ms, while training goes on", durable_ms, most(durables));

@@ -15,7 +15,7 @@ struct Outcome {
   std::string torn_attempt;         // the directory that the kill left behind
   std::string directory;            // of the checkpoints
   double disk_gb_per_s = 0;
-  std::int64_t save_every = 0;
+  std::string when;  // "every 3 steps", or a policy
   std::string mode;
   std::string codec;
 };

@@ -6,6 +6,8 @@
 #include "milepost/io/try.h"
 #include "milepost/milepost.h"
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <optional>
 
@@ -57,11 +59,31 @@ void take_scalars(const Tree& tree, gpt::Progress& progress) {
   progress.random.counter = *tree.find("random/counter")->get_if<std::uint64_t>();
 }
 
+// Empty for none: the manager's interval.
+milepost::Result<milepost::SaveDecisionPolicy> parse_policy(const std::string& text) {
+  if (text.empty()) return milepost::SaveDecisionPolicy();
+  const std::size_t colon = text.find(':');
+  const std::string name = text.substr(0, colon);
+  double value = 0;
+  const char* const begin = text.data() + std::min(colon + 1, text.size());
+  const auto [end, failed] = std::from_chars(begin, text.data() + text.size(), value);
+  const bool is_number = colon != std::string::npos && failed == std::errc() && end == text.data() + text.size();
+  if (is_number && value > 0) {
+    if (name == "continuous") return milepost::SaveDecisionPolicy(milepost::ContinuousCheckpointingPolicy{value});
+    if (name == "overhead") return milepost::SaveDecisionPolicy(milepost::OverheadSharePolicy{value});
+    if (name == "young-daly") return milepost::SaveDecisionPolicy(milepost::YoungDalyPolicy{value});
+  }
+  return milepost::Error(milepost::ErrorCode::invalid_argument,
+                         "policy " + text + ": expected continuous:SECONDS, overhead:SHARE or young-daly:SECONDS");
+}
+
 milepost::Result<milepost::CheckpointManager> open_manager(const TrainOptions& options,
                                                            std::shared_ptr<milepost::PreemptionWatcher> watcher) {
   MILEPOST_ASSIGN(const auto codec, milepost::Codec::parse(options.codec));
+  MILEPOST_ASSIGN(auto policy, parse_policy(options.policy));
   const auto mode = options.mode == "lazy" ? milepost::SnapshotMode::lazy : milepost::SnapshotMode::copy;
   return milepost::CheckpointManager::open(options.checkpoints, {.save_interval_steps = options.save_every,
+                                                                 .save_decision_policy = std::move(policy),
                                                                  .max_to_keep = 3,
                                                                  .mode = mode,
                                                                  .codec = codec,

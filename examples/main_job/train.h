@@ -14,6 +14,7 @@ struct TrainOptions {
   int threads = 2;
   std::string checkpoints;  // the directory; empty: train without
   std::int64_t save_every = 1;
+  std::string policy;  // when to save instead: continuous:SECONDS, overhead:SHARE or young-daly:SECONDS
   std::string mode = "copy";
   std::string codec = "fast";
 };
