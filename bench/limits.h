@@ -4,7 +4,7 @@
 //   memory   memcpy between touched buffers on as many threads, the target in huge pages (as the
 //            staging pool is); each thread copies its share of the bytes
 //   disk     O_DIRECT, 8 threads with pwrite or pread, 1 MiB at a time; writing includes creating and
-//            preallocating the file, and fsync
+//            preallocating the file, and fsync; idle, or beside cores that are busy
 #pragma once
 
 #include "milepost/engine/state/tensor.h"
@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -120,6 +121,32 @@ inline double raw_write_seconds(const std::string& path, std::uint64_t bytes) {
   std::filesystem::remove(path);
   return taken;
 }
+
+// Keeps all cores copying memory, at the priority of milepost's workers, as long as it lives. In a virtual machine that
+// is what a disk shares the cores and the memory with while a save is coded.
+class BusyCores {
+ public:
+  BusyCores() {
+    for (int i = 0; i < core_count(); ++i) {
+      threads_.emplace_back([this] {
+        setpriority(PRIO_PROCESS, 0, 10);
+        TouchedArea area(32 * mib);
+        const std::span<std::byte> half = area.span().first(16 * mib);
+        while (!over_) std::memcpy(area.span().data() + half.size(), half.data(), half.size());
+      });
+    }
+  }
+  ~BusyCores() {
+    over_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+  BusyCores(const BusyCores&) = delete;
+  BusyCores& operator=(const BusyCores&) = delete;
+
+ private:
+  std::atomic<bool> over_{false};
+  std::vector<std::thread> threads_;
+};
 
 // Reads the beginning of a file into `into`: past the page cache, or through it on all cores.
 inline double raw_read_seconds(const std::string& path, std::span<std::byte> into, bool direct) {

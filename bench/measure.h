@@ -161,7 +161,8 @@ class Scratch {
 
   std::string path(const std::string& name) const { return (path_ / name).string(); }
   void remove(const std::string& name) const { std::filesystem::remove_all(path_ / name); }
-  // Waits until the disk is done with what was removed or written before, so that the next to write does not pay for it.
+  // Waits until the disk is done with what was removed or written before, so that the next to write does not pay for
+  // it.
   void settle() const {
     const int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) ::syncfs(fd);
