@@ -9,7 +9,8 @@
 // Three events of a save can be waited for, and are never mixed up:
 //   captured    the caller may change its buffers
 //   durable     every byte is on stable storage
-//   committed   readers see the step, and old steps have been removed
+//   committed   readers see the step, and old steps have been removed (in a grace period, and where removal is a matter
+//               of the background, they go later)
 #pragma once
 
 #include "milepost/engine/checkpoint_manager_options.h"
@@ -46,8 +47,9 @@ class CheckpointManager {
 
   // Freezes the items and schedules their save; true: scheduled; false: should_save(step) is false, or, after a
   // preemption notice, no more than the save in flight fits into the grace period (on_event says so).
-  // Waits for the save in flight first, and returns its error if nobody has seen it yet (then this
-  // step is not saved; call again). invalid_argument names the item and leaf; already_exists, which in modes
+  // Waits for the save in flight first. If nobody has seen its error yet, or another one of the background, it is
+  // returned, and says that this step, which is frozen by then, is being saved all the same: no error costs another
+  // step. Calling again for that step is true. invalid_argument names the item and leaf; already_exists, which in modes
   // lazy and borrow is the save's error, not the call's, if somebody else made the step since it was last listed.
   // deadline_exceeded, if the save before takes longer than the options' timeout, or freezing this one does because
   // the state does not fit into staging_bytes and the disk does not go on.

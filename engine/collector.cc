@@ -95,17 +95,21 @@ void Collector::spare(std::int64_t step) {
   std::erase_if(put_off_, [&](const Victim& victim) { return victim.step == step; });
 }
 
-Result<void> Collector::remove(const Victim& victim) {
+Result<void> Collector::remove(const Victim& victim, const std::function<void()>& gone) {
   const std::lock_guard one_at_a_time(collect_mutex_);
-  MILEPOST_TRY(store_.stat(victim.directory + '/' + std::string(step_record_name)));
+  if (const auto found = store_.stat(victim.directory + '/' + std::string(step_record_name)); found.has_error()) {
+    if (gone && found.error().code() == ErrorCode::not_found) gone();
+    return found.error();
+  }
   std::vector<Victim> put_off;
-  const Collected collected = collect_locked({victim}, put_off);
+  const Collected collected = collect_locked({victim}, put_off, gone);
   if (collected.error) return *collected.error;
   if (collected.in_use.empty()) return {};
   return Error(ErrorCode::unavailable, "step " + std::to_string(victim.step) + ": somebody has it open");
 }
 
-Collected Collector::collect_locked(std::vector<Victim> victims, std::vector<Victim>& put_off) {
+Collected Collector::collect_locked(std::vector<Victim> victims, std::vector<Victim>& put_off,
+                                    const std::function<void()>& gone) {
   Collected collected;
   const auto note = [&](const Result<void>& result) {
     if (result.has_error() && !collected.error) collected.error = result.error();
@@ -120,6 +124,7 @@ Collected Collector::collect_locked(std::vector<Victim> victims, std::vector<Vic
     const auto taken = take_away(victim, trash);
     if (taken.has_value() || taken.error().code() == ErrorCode::not_found) {
       collected.removed.push_back(victim.step);
+      if (gone) gone();
       changed = changed || taken.has_value();
       continue;
     }
@@ -199,7 +204,7 @@ Result<void> Collector::sweep(bool attempts) {
 
 bool Collector::has_put_off() const {
   const std::lock_guard lock(mutex_);
-  return !put_off_.empty();
+  return !put_off_.empty() || !left_over_.empty();
 }
 
 bool Collector::wait_idle(std::chrono::steady_clock::time_point deadline) {

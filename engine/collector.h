@@ -69,8 +69,8 @@ class Collector {
   // The step has been saved anew: it is not to be tried again.
   void spare(std::int64_t step);
   // Removes one step. unavailable while somebody has it open, and then it is not remembered; not_found if
-  // there is no such step.
-  Result<void> remove(const Victim& victim);
+  // there is no such step. Calls `gone` as soon as there is none of that name any more, before anything is unlinked.
+  Result<void> remove(const Victim& victim, const std::function<void()>& gone = {});
 
   // Unlinks what the deaths of processes, and overwrites, left in the trash.
   Result<void> empty_trash() { return sweep(false); }
@@ -78,7 +78,7 @@ class Collector {
   // system without locks nothing is known of attempts: they stay.
   Result<void> sweep() { return sweep(true); }
 
-  // Whether there is anything for retry().
+  // Whether there is anything for retry(): put off, or not yet unlinked.
   bool has_put_off() const;
   // Until nothing is being unlinked; false: not by the deadline.
   bool wait_idle(std::chrono::steady_clock::time_point deadline);
@@ -91,7 +91,8 @@ class Collector {
   using Trash = std::vector<std::string>;  // directories of which no reader knows any more
 
   Collected collect_and_remember(std::vector<Victim> victims);
-  Collected collect_locked(std::vector<Victim> victims, std::vector<Victim>& put_off);
+  Collected collect_locked(std::vector<Victim> victims, std::vector<Victim>& put_off,
+                           const std::function<void()>& gone = {});
   Result<void> take_away(const Victim& victim, Trash& trash);
   Result<void> move_to_stay(const Victim& victim);
   Result<void> sync_renames();

@@ -20,6 +20,7 @@ enum class ManagerEventKind : std::uint8_t {
   removal_failed,  // with the error; tried again after the next save
   unwatched,       // nobody may hear of preemption: the watcher's error, once for each change of it
   preempted,       // the job was told to stop, with the reason
+  save_declined,   // in a grace period, into which no more than the save in flight fits; with the reason
 };
 std::string_view to_string(ManagerEventKind kind);
 

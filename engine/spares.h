@@ -12,11 +12,15 @@ namespace milepost {
 template <class T> class Spares {
  public:
   std::unique_ptr<T> take() {
-    const std::lock_guard lock(mutex_);
-    if (free_.empty()) return std::make_unique<T>();
-    auto spare = std::move(free_.back());
-    free_.pop_back();
-    return spare;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        auto spare = std::move(free_.back());
+        free_.pop_back();
+        return spare;
+      }
+    }
+    return std::make_unique<T>();
   }
 
   void put(std::unique_ptr<T> spare) {

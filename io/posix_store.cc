@@ -30,9 +30,15 @@ EntryType type_of_mode(mode_t mode) {
 class PosixDirectoryLock final : public DirectoryLock {
  public:
   explicit PosixDirectoryLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  // A child that was forked meanwhile holds the same lock: closing alone would leave it to the child, for as long as
+  // that lives. And the child's end must not take it from its parent.
+  ~PosixDirectoryLock() override {
+    if (::getpid() == owner_) ::flock(fd_.get(), LOCK_UN);
+  }
 
  private:
-  UniqueFd fd_;  // flock belongs to the open directory: it ends when this closes
+  const pid_t owner_ = ::getpid();
+  UniqueFd fd_;  // flock belongs to the open directory
 };
 
 // Where the file system knows no RENAME_NOREPLACE. Both ways refuse an existing target by

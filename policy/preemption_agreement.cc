@@ -10,7 +10,11 @@ std::int64_t agree_on_last_step(std::span<const std::int64_t> current_steps) {
 
 bool PreemptionAgreement::reached(std::int64_t step, bool told) {
   if (told && !last_step_) {
-    if (denied_.contains(step)) current_step_ = step;
+    if (denied_.contains(step)) {
+      current_step_ = step;
+    } else if (current_step_ && step < *current_step_) {
+      current_step_.reset();  // the job went back: its answers were for steps that it takes anew
+    }
     last_step_ = current_step_ ? agree_on_last_step({&*current_step_, 1}) : step;
   }
   current_step_ = step;
@@ -20,9 +24,8 @@ bool PreemptionAgreement::reached(std::int64_t step, bool told) {
 
 bool PreemptionAgreement::would_reach(std::int64_t step, bool told) {
   if (last_step_) return step >= *last_step_;
-  const bool is_open = !current_step_ || step > *current_step_;
-  if (told && is_open) return !denied_.contains(step);
-  if (is_open) denied_.insert(step);
+  if (told && (!current_step_ || step > *current_step_)) return !denied_.contains(step);
+  denied_.insert(step);
   return false;
 }
 

@@ -32,7 +32,7 @@ class PreemptionAgreement {
 
  private:
   std::optional<std::int64_t> current_step_;  // at which the job was last
-  std::set<std::int64_t> denied_;             // by answers to questions; later than the current step
+  std::set<std::int64_t> denied_;             // by answers to questions since then
   std::optional<std::int64_t> last_step_;
 };
 

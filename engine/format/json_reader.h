@@ -66,6 +66,7 @@ class JsonValue {
   bool has_ascending_keys() const { return node().ascending; }
   // Of an array its elements; of an object key, value, key, value, ...; of anything else nothing.
   Children children() const;
+  std::size_t child_count() const;
 
   // Short, for messages: an object, "text", 1.5
   std::string describe() const;

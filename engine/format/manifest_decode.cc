@@ -214,6 +214,7 @@ class TreeReader {
 
 Result<std::vector<StoredLeaf>> read_leaves(JsonValue array) {
   std::vector<StoredLeaf> leaves;
+  leaves.reserve(array.child_count());
   for (const JsonValue value : array.children()) {
     auto leaf = read_leaf(value);
     if (leaf.has_error()) return leaf.error().within("leaves[" + std::to_string(leaves.size()) + "]");

@@ -104,7 +104,7 @@ template <class Range, class Function> void append_lines(std::string& out, const
 
 std::string encode_manifest(const Manifest& manifest) {
   std::string out;
-  out.reserve(1024 + 96 * manifest.leaves.size());
+  out.reserve(1024 + 256 * manifest.leaves.size());  // pages never touched cost nothing
   out += "{\"format\":";
   append_format_version(out);
   out += ",\n\"step\":";

@@ -14,6 +14,7 @@ Retention::Retention(const CheckpointManagerOptions& options, Store& store, Step
       index_(index),
       policy_(preservation_policy_of(options)),
       tell_(std::move(tell)),
+      sweeps_(options.cleanup_tmp_directories),
       collector_(store, collector_options_of(options),
                  [this](const Error& error) { tell_({.kind = ManagerEventKind::removal_failed, .error = error}); }) {}
 
@@ -29,8 +30,9 @@ Result<std::vector<PreservationDecision>> Retention::plan() {
 
 Result<void> Retention::remove_old_steps(const Committed& committed) {
   if (committed.replaced.has_error()) replaced_is_left_ = true;
-  const auto given_up = remove_given_up(committed.newest);
-  const auto swept = committed.replaced.has_error() ? committed.replaced : remove_replaced(committed.overwrote);
+  auto given_up = remove_given_up(committed.newest);
+  auto swept = committed.replaced.has_error() ? committed.replaced : remove_replaced(committed.overwrote);
+  if (given_up.has_error() && swept.has_error()) return given_up.error().and_then(swept.error());
   return given_up.has_error() ? given_up : swept;
 }
 
@@ -62,15 +64,15 @@ Result<void> Retention::remove_given_up(std::int64_t newest) {
 // In the trash, or, where it could not be put there, under the name of a dead attempt.
 Result<void> Retention::remove_replaced(bool overwrote) {
   const bool left = replaced_is_left_.exchange(false);
-  auto removed = left ? collector_.sweep() : overwrote ? collector_.empty_trash() : Result<void>();
+  auto removed = left && sweeps_ ? collector_.sweep() : left || overwrote ? collector_.empty_trash() : Result<void>();
   if (left && removed.has_error()) replaced_is_left_ = true;
   return removed;
 }
 
 // What a reader had open may be free by now. But what was to go then may be all that there is now.
 Result<void> Retention::retry() {
-  MILEPOST_TRY(remove_replaced(false));
-  if (!collector_.has_put_off()) return {};
+  const auto replaced = remove_replaced(false);
+  if (!collector_.has_put_off()) return replaced;
   MILEPOST_TRY(index_.reload());
   MILEPOST_ASSIGN(const auto decisions, plan());
   for (const PreservationDecision& decision : decisions) {
@@ -78,32 +80,29 @@ Result<void> Retention::retry() {
   }
   const Collected collected = collector_.retry();
   note_removed(collected.removed, decisions);
-  if (collected.error) return *collected.error;
-  return {};
+  if (!collected.error) return replaced;
+  return replaced.has_error() ? Error(replaced.error()).and_then(*collected.error) : *collected.error;
 }
 
 Result<void> Retention::remove(std::int64_t step) {
   if (!index_.contains(step)) return Error(ErrorCode::not_found, "no such step in " + store_.description());
-  const std::string directory = index_.naming().name(step);
-  auto removed = collector_.remove({step, directory});
-  // Renamed out of the way it is gone, even if its files could not be unlinked.
-  const auto is_gone = [&] {
-    const auto record = store_.stat(directory + '/' + std::string(step_record_name));
-    return record.has_error() && record.error().code() == ErrorCode::not_found;
-  };
-  if (removed.has_value() || is_gone()) note_removed({step}, {{step, false, "delete_step()"}});
+  bool forgotten = false;
+  auto removed = collector_.remove({step, index_.naming().name(step)}, [&] { forgotten = index_.forget(step); });
+  if (forgotten) tell_removed(step, "delete_step()");
   return removed;
 }
 
 void Retention::note_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan) {
   for (const std::int64_t step : steps) {
     if (!index_.forget(step)) continue;
-    ++removed_count_;
     const auto decision = std::find_if(plan.begin(), plan.end(), [&](const auto& d) { return d.step == step; });
-    tell_({.kind = ManagerEventKind::step_removed,
-           .step = step,
-           .reason = decision == plan.end() ? std::string() : decision->reason});
+    tell_removed(step, decision == plan.end() ? std::string() : decision->reason);
   }
+}
+
+void Retention::tell_removed(std::int64_t step, std::string reason) {
+  ++removed_count_;
+  tell_({.kind = ManagerEventKind::step_removed, .step = step, .reason = std::move(reason)});
 }
 
 }  // namespace milepost

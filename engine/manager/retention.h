@@ -38,8 +38,8 @@ class Retention {
   Result<void> retry();
   // `step` is to stay, whatever was put off: it is being saved anew.
   void spare(std::int64_t step) { collector_.spare(step); }
-  // The user's wish. not_found; unavailable while somebody has it open. What is gone is known to be, whatever the
-  // error.
+  // The user's wish. not_found; unavailable while somebody has it open. As soon as readers do not see it the index does
+  // not either, whatever goes wrong then; a step of that number may be saved meanwhile.
   Result<void> remove(std::int64_t step);
   // What dead processes have left.
   Result<void> sweep() { return collector_.sweep(); }
@@ -54,11 +54,13 @@ class Retention {
   Result<void> remove_given_up(std::int64_t newest);
   Result<void> remove_replaced(bool overwrote);
   void note_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan);
+  void tell_removed(std::int64_t step, std::string reason);
 
   Store& store_;
   StepIndex& index_;
   const PreservationPolicy policy_;  // none: all are kept
   const Tell tell_;
+  const bool sweeps_;  // attempts of the dead
   std::atomic<std::uint64_t> removed_count_{0};
   std::atomic<bool> replaced_is_left_{false};  // of an overwrite, out of the trash
   Collector collector_;                        // the first to go: its threads use the rest

@@ -87,13 +87,20 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
 
   const LoopCall in_loop(*this, step);
   const std::lock_guard one_save(save_mutex_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(told_while_saving_, std::nullopt) == step && !options.overwrite) return true;
+  }
   if (!options.force && !options.overwrite) {
     auto decision = decide(step, reached_preemption(step));
     if (decision.has_error()) return within_step(decision.error(), step);
     if (!decision->save) {
       const std::lock_guard lock(mutex_);
       // Errors are not kept until a step's turn comes.
-      if (outcome_->finished) MILEPOST_TRY(tell_what_nobody_saw());
+      if (outcome_->finished) {
+        MILEPOST_TRY(tell_what_nobody_saw());
+        MILEPOST_TRY(check_gave_up());
+      }
       ++counters_.declined;
       return false;
     }
@@ -105,8 +112,7 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
   }
   const auto predicted = decide_in_grace(step, items, codec);
   const auto waited_s = wait_for_turn();
-  // The error of another save names its own step.
-  if (waited_s.has_error()) return waited_s.error();
+  if (waited_s.has_error()) return waited_s.error();  // names its own step
   if (predicted && !predicted->start && !options.force && !options.overwrite) {
     // The save in flight was to be the last; if it failed, this one is.
     std::unique_lock lock(mutex_);
@@ -114,7 +120,7 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
       ++counters_.declined;
       if (last_report_) last_report_->grace = predicted;
       lock.unlock();
-      emit({.kind = ManagerEventKind::preempted, .step = step, .reason = predicted->reason});
+      emit({.kind = ManagerEventKind::save_declined, .step = step, .reason = predicted->reason});
       return false;
     }
   }
@@ -146,10 +152,12 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
                       options.overwrite};
   retention_.spare(step);
   auto job = std::make_shared<SaveJob>(context_, std::move(request), called);
+  // An older error must not cost this step.
+  Result<void> older;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return within_step(Error(ErrorCode::failed_precondition, "the manager is closed"), step);
-    MILEPOST_TRY(tell_what_nobody_saw());
+    older = tell_what_nobody_saw();
     outcome_ = std::make_shared<Outcome>();
     job_ = job;
     grace_ = std::move(grace);
@@ -165,7 +173,9 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
   control_.post([this, job, metrics = std::move(options.metrics), overwrite = options.overwrite] {
     run(job, metrics, overwrite);
   });
-  const bool captured = job->capture(after(options_.timeout));
+  bool captured = job->capture(after(options_.timeout));
+  // Who is told of an error may not think of memory that is still read.
+  if (captured && older.has_error()) captured = job->wait_captured(after(options_.timeout));
   const auto waited = options_.enable_async_checkpointing ? Result<void>() : wait_until_finished(std::nullopt);
   {
     const std::lock_guard lock(mutex_);
@@ -173,8 +183,20 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
     counters_.stall_s += stall_s_;
     if (job_ != job && last_report_ && last_report_->step == step) last_report_->stall_s = stall_s_;
   }
-  if (!captured) return too_late(job, options_.timeout);
-  MILEPOST_TRY(waited);
+  std::optional<Error> error;
+  if (!captured) error = too_late(job, options_.timeout);
+  if (captured && waited.has_error()) error = waited.error();
+  if (older.has_error()) {
+    if (!error) {
+      const std::lock_guard lock(mutex_);
+      told_while_saving_ = step;
+      return Error(older.error().code(),
+                   older.error().to_string() + " (step " + std::to_string(step) + " is being saved all the same)",
+                   older.error().system_errno());
+    }
+    error->and_then(older.error());
+  }
+  if (error) return *error;
   return true;
 }
 
@@ -280,7 +302,8 @@ Result<double> Saver::wait_for_turn() {
   if (!changed_.wait_until(lock, after(options_.timeout), [&] { return !job_; })) {
     return too_late(job_, options_.timeout);
   }
-  MILEPOST_TRY(tell_what_nobody_saw());
+  if (gave_up_) MILEPOST_TRY(tell_what_nobody_saw());
+  MILEPOST_TRY(check_gave_up());
   return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
@@ -342,12 +365,14 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   }
   if (committed) {
     emit({.kind = ManagerEventKind::save_committed, .step = step, .report = *report});
-    const Retention::Committed now{step, overwrote, job->removal()};
     // Removing may take long; in a grace period every second is for saving.
-    if (options_.preemption && options_.preemption->signalled()) {
-      const std::lock_guard lock(mutex_);
+    const bool put_off = is_in_grace_period();
+    std::unique_lock lock(mutex_);
+    const Retention::Committed now = with_what_was_put_off({step, overwrote, job->removal()});
+    if (put_off) {
       removal_put_off_ = now;
     } else {
+      lock.unlock();
       error = remove_old_steps(now);
     }
   } else {
@@ -362,6 +387,22 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   outcome_->finished = true;
   job_.reset();
   changed_.notify_all();
+}
+
+Retention::Committed Saver::with_what_was_put_off(Retention::Committed now) {
+  const auto before = std::exchange(removal_put_off_, std::nullopt);
+  if (!before) return now;
+  now.overwrote |= before->overwrote;
+  if (before->replaced.has_error()) {
+    now.replaced = now.replaced.has_error() ? Error(before->replaced.error()).and_then(now.replaced.error())
+                                            : before->replaced.error();
+  }
+  return now;
+}
+
+bool Saver::is_in_grace_period() const {
+  const auto notice = options_.preemption ? options_.preemption->notice() : std::nullopt;
+  return notice && Clock::now() < notice->deadline;
 }
 
 std::optional<Error> Saver::remove_old_steps(const Retention::Committed& committed) {
@@ -395,7 +436,10 @@ Result<void> Saver::tell_last() {
 
 Result<void> Saver::tell_what_nobody_saw() {
   if (auto removed = retention_.check(); removed.has_error()) keep(removed.error());
-  if (!outcome_->error_seen) MILEPOST_TRY(tell(*outcome_));
+  return outcome_->error_seen ? Result<void>() : tell(*outcome_);
+}
+
+Result<void> Saver::check_gave_up() const {
   if (!gave_up_) return {};
   return Error(gave_up_->code(), "no step is saved any more since a save failed: " + gave_up_->to_string(),
                gave_up_->system_errno());
@@ -471,8 +515,10 @@ Result<void> Saver::close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
   }
-  const auto finished = wait_until_finished(std::nullopt);
-  if (finished.has_error() && finished.error().code() == ErrorCode::deadline_exceeded) return finished;
+  const auto [current, outcome] = last();
+  const auto deadline = after(options_.timeout);
+  if (!wait_finished(*outcome, deadline)) return too_late(current, options_.timeout);
+  if (!retention_.wait_idle(deadline)) return wait_until_finished(std::chrono::nanoseconds::zero());
   std::optional<Retention::Committed> put_off;
   {
     const std::lock_guard lock(mutex_);
@@ -480,9 +526,9 @@ Result<void> Saver::close() {
   }
   std::optional<Error> failed;
   if (put_off) failed = remove_old_steps(*put_off);
-  if (const auto retried = retention_.retry(); retried.has_error() && !failed) {
-    failed = retried.error();
-    emit({.kind = ManagerEventKind::removal_failed, .error = failed});
+  if (const auto retried = retention_.retry(); retried.has_error()) {
+    emit({.kind = ManagerEventKind::removal_failed, .error = retried.error()});
+    failed = failed ? failed->and_then(retried.error()) : retried.error();
   }
   if (failed) {
     const std::lock_guard lock(mutex_);

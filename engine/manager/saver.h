@@ -66,6 +66,7 @@ class Saver {
   bool would_reach_preemption(std::int64_t step);
   Result<void> check_style(bool unnamed);
   Result<double> wait_for_turn();  // seconds waited
+  bool is_in_grace_period() const;
   std::optional<GraceDecision> decide_in_grace(std::int64_t step, const ItemsView& items, const Codec& codec);
   void tell_whether_unwatched(std::int64_t step);
   // already_exists if the step's name is taken on disk. Unless `look` is on, only steps that are known are looked
@@ -87,8 +88,11 @@ class Saver {
   // With mutex_ held.
   static Result<void> tell(Outcome& outcome);
   Result<void> tell_last();             // and of what failed in the background
-  Result<void> tell_what_nobody_saw();  // and whether saving was given up
-  void keep(const Error& error);        // told like one of the last save
+  Result<void> tell_what_nobody_saw();  // the same, once
+  Result<void> check_gave_up() const;
+  void keep(const Error& error);  // told like one of the last save
+  // What was put off for the sake of a grace period, and this.
+  Retention::Committed with_what_was_put_off(Retention::Committed now);
 
   Error too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const;
   void emit(const ManagerEvent& event);
@@ -117,9 +121,10 @@ class Saver {
   PreemptionAgreement preemption_;
   bool preemption_told_ = false;                         // to on_event
   std::string trouble_told_;                             // the same: of the watcher, empty: none
-  std::optional<Retention::Committed> removal_put_off_;  // to close(), for the sake of a grace period
+  std::optional<Retention::Committed> removal_put_off_;  // to the end of a grace period, or close()
   std::optional<double> last_save_s_;
-  std::optional<GraceDecision> grace_;  // of the save in flight
+  std::optional<std::int64_t> told_while_saving_;  // the step of the last save() that told of another's error
+  std::optional<GraceDecision> grace_;             // of the save in flight
   bool compressed_ = false;
   double waited_s_ = 0;
   double stall_s_ = 0;

@@ -157,6 +157,7 @@ Result<void> ReadPart::take_box(std::span<const std::byte> raw, std::uint64_t of
 ReadPlan plan_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks,
                     std::span<const LeafTarget> targets) {
   ReadPlan plan;
+  plan.parts.reserve(targets.size());
   std::vector<std::vector<std::uint32_t>> of_stream(chunks.size());
   for (const LeafTarget& target : targets) {
     const StoredLeaf& leaf = manifest.leaves[target.leaf];

@@ -103,6 +103,7 @@ class ItemOpener {
     std::uint64_t raw_bytes = 0;
     for (const Stream& stream : manifest.streams) raw_bytes += stream.raw_bytes;
     std::uint64_t leaf_count = 0;
+    item_.paths.reserve(manifest.leaves.size());
     for_each_leaf(manifest.tree, [&](const std::string& path, const Tree& leaf) {
       if (leaf.get_if<Tensor>()) item_.paths.push_back(path);
       ++leaf_count;

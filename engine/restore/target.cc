@@ -22,6 +22,7 @@ class Resolver {
 
   Result<ItemTarget> run() {
     ItemTarget result;
+    result.leaves.reserve(manifest_.leaves.size());
     result_ = &result;
     Tree* target = request_.target ? &*request_.target : nullptr;
     std::string path;

@@ -49,7 +49,7 @@ template <class Function> void visit_leaves(const Tree& node, const Function& fn
 
 // The tree's stored leaves that have bytes, in tree order.
 void collect(const Tree& tree, StreamPlan& plan) {
-  std::uint32_t stored = 0;
+  std::uint32_t& stored = plan.stored_count;
   visit_leaves(tree, [&](const Tree& node) {
     ++plan.leaf_count;
     if (!is_stored(node)) return;
@@ -127,6 +127,7 @@ StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
 
 std::vector<StoredLeaf> describe_leaves(const Tree& tree, const StreamPlan& plan) {
   std::vector<StoredLeaf> leaves;
+  leaves.reserve(plan.stored_count);
   visit_leaves(tree, [&](const Tree& node) {
     if (const auto* tensor = node.get_if<Tensor>()) {
       leaves.push_back({StoredAs::tensor, tensor->dtype(), tensor->shape(), {}});

@@ -58,7 +58,8 @@ struct StreamPlan {
   std::vector<Segment> segments;
   std::vector<PlannedChunk> chunks;
   std::uint64_t raw_bytes = 0;
-  std::uint64_t leaf_count = 0;  // of the tree, of every kind
+  std::uint64_t leaf_count = 0;    // of the tree, of every kind
+  std::uint32_t stored_count = 0;  // of the tree's leaves that the manifest lists
 
   // The chunk's bytes where they are, if they lie in one piece in the caller's memory; null otherwise.
   const std::byte* in_place(const PlannedChunk& chunk) const;

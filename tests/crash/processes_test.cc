@@ -1,5 +1,5 @@
 // Several processes on one directory: two train and prune, one evaluates.
-#include "tests/engine/open_manager.h"
+#include "tests/engine/saving.h"
 #include "tests/engine/small_steps.h"
 #include "tests/support/child_process.h"
 #include "tests/support/temp_dir.h"
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t last = 40;
 
-// Who of the two saved a step shows in its content.
+// Who of the two trainers saved a step shows in its content.
 Tree tree_of(std::int64_t step, int who) { return small_tree(static_cast<std::uint64_t>(2 * step + who)); }
 
 void unless_other_was_faster(const Error& error) {
@@ -65,9 +65,9 @@ void evaluate(const std::string& directory) {
   }
 }
 
-class Processes : public ::testing::TestWithParam<std::optional<int>> {};
+class TwoTrainers : public ::testing::TestWithParam<std::optional<int>> {};
 
-TEST_P(Processes, TwoTrainOneEvaluates) {
+TEST_P(TwoTrainers, OneEvaluates) {
   const TempDir there(parent_in_memory());
   const std::string directory = there.string();
   { auto manager = open_manager(small_options(), directory); }
@@ -100,7 +100,33 @@ TEST_P(Processes, TwoTrainOneEvaluates) {
   EXPECT_EQ(names_in(*PosixStore::open(directory, {}).value()).size(), steps.size() + 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Retention, Processes, ::testing::Values(std::nullopt, 2));
+// A data loader, say: it has all descriptors of its parent for as long as it lives, those of locks too.
+TEST(Processes, AChildForkedDuringASaveKeepsNoStepInUse) {
+  const TempDir there(parent_in_memory());
+  auto hooks = std::make_shared<HookStore>(PosixStore::open(there.string(), {}).value());
+  auto manager = open_manager(small_options(hooks));
+  Stop stop(*hooks, Operation::rename, "1");
+  ASSERT_TRUE(manager.save(1, {{"state", tree_of(1, 0)}}).value());
+  stop.gate.wait_for_arrival();
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(ends[1]);
+    char byte;
+    ::_exit(::read(ends[0], &byte, 1) == 0 ? 0 : 1);  // when the parent is done with its side
+  }
+  ::close(ends[0]);
+  stop.gate.open();
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_OK(manager.delete_step(1));
+  ::close(ends[1]);
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Retention, TwoTrainers, ::testing::Values(std::nullopt, 2));
 
 }  // namespace
 }  // namespace milepost::testing

@@ -43,6 +43,17 @@ TEST(PreemptionAgreement, AJobThatWentBackStopsWhereItIs) {
   EXPECT_TRUE(agreement.reached(51, true));
 }
 
+TEST(PreemptionAgreement, AJobThatWentBackMayBeToldAtOnce) {
+  PreemptionAgreement agreement;
+  EXPECT_FALSE(agreement.reached(1000, false));
+  EXPECT_TRUE(agreement.reached(51, true)) << "it may not live until step 1001";
+  PreemptionAgreement denied;
+  EXPECT_FALSE(denied.reached(1000, false));
+  EXPECT_FALSE(denied.would_reach(51, true));
+  EXPECT_FALSE(denied.reached(51, true)) << "it was said that step 51 is not the last";
+  EXPECT_TRUE(denied.reached(52, true));
+}
+
 TEST(PreemptionAgreement, AQuestionAboutAnotherStepMovesNothing) {
   PreemptionAgreement agreement;
   EXPECT_FALSE(agreement.reached(6, false));

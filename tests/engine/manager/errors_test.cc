@@ -34,9 +34,9 @@ TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
   ASSERT_TRUE(next.has_error());
   EXPECT_EQ(next.error().code(), ErrorCode::no_space);
   EXPECT_THAT(next.error().to_string(), HasSubstr("step 2: item state: leaf "));
-  EXPECT_THAT(manager.all_steps().value(), ElementsAre(1));
-  EXPECT_EQ(manager.check_for_errors().error().code(), ErrorCode::no_space);
-  save_all(manager, {3});
+  EXPECT_THAT(next.error().to_string(), HasSubstr("(step 3 is being saved all the same)"));
+  save_all(manager, {3});  // again: nothing more to be done
+  EXPECT_EQ(manager.counters().started, 3);
   EXPECT_OK(manager.check_for_errors());
   // Seen by waiters: each of them gets it, and saving goes on at once.
   faults->inject({.operations = {Operation::sync}});
@@ -55,6 +55,87 @@ TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
   save_all(manager, {5});
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 3, 5));
   for (const std::int64_t step : {1, 3, 5}) EXPECT_HOLDS(manager, step, tree_of(step));
+}
+
+// A disk on which nothing can be removed, and a loop that never waits.
+TEST(Manager, ARemovalThatAlwaysFailsIsToldAndCostsNoStep) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(faults);
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save_all(manager, {1});
+  faults->inject({.forever = true, .operations = {Operation::remove_file}});
+  int told = 0;
+  for (std::int64_t step = 2; step <= 6; ++step) {
+    const auto saved = manager.save(step, state(step));
+    if (saved.has_value()) continue;
+    EXPECT_THAT(error_of(saved), HasSubstr("old steps could not be removed"));
+    ++told;
+  }
+  EXPECT_EQ(told, 4) << "at the latest by the next save";
+  EXPECT_TRUE(manager.wait_until_finished().has_error());
+  EXPECT_EQ(manager.counters().committed, 6);
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(6));
+  EXPECT_HOLDS(manager, 6, tree_of(6));
+}
+
+// The caller may do what it likes with the state once it has heard of an error, in every mode.
+TEST(Manager, WhatIsSavedAllTheSameIsFrozenBefore) {
+  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow}) {
+    auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+    auto manager = open_manager(small_options(faults));
+    faults->inject({.operations = {Operation::write}});
+    save(manager, 1);
+    {
+      Tree tree;
+      tree["values"] = make_tensor(DType::f32, {3 << 20}, Layout::packed, 2);
+      ASSERT_TRUE(manager.save(2, {{"state", tree}}, {.mode = mode}).has_error());
+      const Tensor& values = *tree["values"].get_if<Tensor>();
+      std::fill_n(values.data(), values.byte_count(), std::byte{0xAB});
+    }
+    EXPECT_OK(manager.wait_until_finished());
+    Tree expected;
+    expected["values"] = make_tensor(DType::f32, {3 << 20}, Layout::packed, 2);
+    EXPECT_HOLDS(manager, 2, expected);
+  }
+}
+
+// A save that failed because it took too long is over all the same.
+TEST(Manager, ClosingAfterADeadlineRemovesWhatWasPutOff) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(hooks);
+  options.timeout = std::chrono::milliseconds(50);
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save_all(manager, {1});
+  auto reader = std::make_optional(manager.open_step(1).value());
+  save_all(manager, {2});
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 2));
+  Stop stop(*hooks, Operation::make_directory, ".tmp-3-");
+  Tree large;
+  large["values"] = make_tensor(DType::f32, {32 << 20}, Layout::packed, 1);
+  EXPECT_TRUE(manager.save(3, {{"state", large}}).has_error());
+  reader.reset();
+  stop.gate.open();
+  EXPECT_EQ(manager.wait_until_finished(std::chrono::hours(1)).error().code(), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(manager.close().error().code(), ErrorCode::deadline_exceeded);
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(2));
+}
+
+// Its files are still being unlinked when a step of the same number is committed.
+TEST(Manager, AStepThatIsDeletedAndSavedAnewIsThere) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(hooks));
+  save_all(manager, {1});
+  Stop stop(*hooks, Operation::remove_file, ".trash-");
+  std::thread deleter([&] { EXPECT_OK(manager.delete_step(1)); });
+  stop.gate.wait_for_arrival();
+  EXPECT_THAT(manager.all_steps().value(), ElementsAre());
+  save_all(manager, {1});
+  stop.gate.open();
+  deleter.join();
+  EXPECT_THAT(manager.all_steps().value(), ElementsAre(1));
+  EXPECT_HOLDS(manager, 1, tree_of(1));
 }
 
 // Larger than the staging memory, with a disk that has stopped.

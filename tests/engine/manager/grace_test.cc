@@ -1,5 +1,6 @@
 // A manager whose job is told to stop: at which step, and what is still saved in the time that is left.
 #include "tests/engine/saving.h"
+#include "tests/engine/small_steps.h"
 #include "tests/support/asleep.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
@@ -20,6 +21,8 @@ using namespace std::chrono_literals;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 // Of a job that has no time left once it is told.
 CheckpointManagerOptions hasty_options(std::shared_ptr<Store> store) {
@@ -33,7 +36,7 @@ TEST(Grace, ASaveThatCannotFitAfterTheOneInFlightIsNotBegun) {
   auto options = hasty_options(hooks);
   std::vector<std::string> reasons;
   options.on_event = [&](const ManagerEvent& event) {
-    if (event.kind == ManagerEventKind::preempted) reasons.push_back(event.reason);
+    if (event.kind == ManagerEventKind::save_declined) reasons.push_back(event.reason);
   };
   auto manager = open_manager(options);
   save_all(manager, {1});  // measures
@@ -57,7 +60,7 @@ TEST(Grace, ASaveThatCannotFitAfterTheOneInFlightIsNotBegun) {
   EXPECT_FALSE(grace->start);
 }
 
-// The one in flight was to be the last, and failed: then this one is saved, if only its error has been told.
+// The one in flight was to be the last, and failed: then this one is saved, although that error is still to be told.
 TEST(Grace, ASaveTakesThePlaceOfTheOneInFlightThatFails) {
   auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
   auto hooks = std::make_shared<HookStore>(faults);
@@ -71,9 +74,37 @@ TEST(Grace, ASaveTakesThePlaceOfTheOneInFlightThatFails) {
   options.preemption->notify("at once");
   stop.gate.open();
   EXPECT_EQ(manager.save(3, state(3)).error().code(), ErrorCode::io) << "the error of step 2";
-  EXPECT_TRUE(manager.save(3, state(3)).value());
+  EXPECT_TRUE(manager.reached_preemption(3));
   EXPECT_OK(manager.close());
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 3));
+}
+
+// Removing waits for the end of the grace period, or of the manager; and nothing is forgotten meanwhile.
+TEST(Grace, WhatIsRemovedLater) {
+  auto store = std::make_shared<SimulatedStore>();
+  auto options = small_options(store);
+  options.max_to_keep = 1;
+  options.preemption = PreemptionWatcher::start({.signals = {}, .grace = 1h}).value();
+  auto manager = open_manager(options);
+  save_all(manager, {1});
+  options.preemption->notify("soon");
+  save(manager, 1, {.overwrite = true});
+  save_all(manager, {2});
+  EXPECT_THAT(names_in(*store), Contains(StartsWith(".trash-")));
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(1, 2));
+  EXPECT_OK(manager.close());
+  EXPECT_THAT(names_in(*store), Not(Contains(StartsWith("."))));
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(2));
+}
+
+TEST(Grace, WhoLivesOnRemovesOn) {
+  auto options = hasty_options(std::make_shared<SimulatedStore>());
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save_all(manager, {1});
+  options.preemption->notify("a false alarm");
+  save_all(manager, {2});
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(2));
 }
 
 // Measured to be slower than writing everything: small states take as long as large ones, and so a little state that
