@@ -31,7 +31,8 @@ enum class OnSaveError : std::uint8_t {
   refuse_to_save,    // every later save() returns it: for loops that must not train on without checkpoints
 };
 
-// The functions and policies given here are called from whatever thread, and must not call the manager.
+// The functions and policies given here are called from whatever thread, several at once, and must not call the
+// manager.
 struct CheckpointManagerOptions {
   // --- When to save: the step's multiple, or one of these steps, or preemption, or the first of all; or what
   // should_save_fn says, or preemption; or what the policy alone says, or preemption. Never a step that is not later

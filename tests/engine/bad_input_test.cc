@@ -39,6 +39,23 @@ TEST(BadInput, Options) {
   refused("level", [](auto& options) { options.codec = Codec::zstd(20); });
   refused("prefix", [](auto& options) { options.step_prefix = "step1"; });
   refused("name", [](auto& options) { options.step_prefix = "a/b"; });
+  refused("best_mode", [](auto& options) { options.best_mode = static_cast<BestMode>(2); });
+  refused("keep_period", [](auto& options) { options.keep_period = 0; });
+  refused("keep_time_interval", [](auto& options) { options.keep_time_interval = std::chrono::seconds(0); });
+  refused("keep_latest is -1", [](auto& options) { options.max_to_keep = 1, options.keep_latest = -1; });
+  refused("set that too", [](auto& options) { options.keep_latest = 1; });
+  refused("write_retries", [](auto& options) { options.write_retries = -1; });
+  refused("timeout", [](auto& options) { options.timeout = std::chrono::nanoseconds(0); });
+  refused("deletion", [](auto& options) { options.deletion_threads = 0; });
+  refused("todelete_subdir", [](auto& options) { options.todelete_subdir = "a/b"; });
+  refused("preservation_policy excludes", [](auto& options) {
+    options.preservation_policy = PreserveAll{};
+    options.max_to_keep = 1;
+  });
+  refused("step_name_format excludes", [](auto& options) {
+    options.step_name_format = StepNameFormat{};
+    options.step_prefix = "step_";
+  });
 }
 
 TEST(BadInput, OfSave) {

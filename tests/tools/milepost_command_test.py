@@ -160,6 +160,9 @@ class Ls(Checkpoints):
         message = self.error("ls", root)
         self.assertIn("holds steps named by a format of the program's own, such as", message)
         self.assertIn('0.ckpt": this command reads <prefix><number>', message)
+        (root / "10.ckpt").rename(root / "0010")
+        (root / "20.ckpt").rename(root / "00020")
+        self.assertIn("padded to several lengths", self.error("prune", root, "--max-to-keep", "1"))
 
     def test_no_error_steers_the_terminal(self):
         message = self.error("ls", f"/no{ESCAPE}[31m")

@@ -55,6 +55,11 @@ Result<StepNaming> find_naming(Store& store, const std::string& path, const std:
     }
     if (prefix && name_prefix != *prefix) continue;
     int& length = found[name_prefix];
+    if (padded && length != 0 && length != static_cast<int>(digits)) {
+      return Error(ErrorCode::failed_precondition, path +
+                                                       " holds steps of numbers padded to several lengths, such as \"" +
+                                                       entry.name + "\": this command reads those of one length");
+    }
     if (padded) length = static_cast<int>(digits);
   }
   if (found.size() > 1) {
