@@ -74,23 +74,30 @@ Result<void> AtomicAppender::settle_record() {
   return store_.remove_file(record_path_);
 }
 
+Result<AppendOutcome> AtomicAppender::outcome_of(const AppendIntent& intent) {
+  MILEPOST_ASSIGN(const auto file, store_.open_file(file_));
+  const std::uint64_t size = file->size();
+  if (size < intent.size || size - intent.size > intent.appended.size()) return AppendOutcome::foreign;
+  MILEPOST_ASSIGN(const Digest context, digest_before(*file, intent.size));
+  if (context != intent.context) return AppendOutcome::foreign;
+  MILEPOST_ASSIGN(const std::string found, read_range(*file, intent.size, size));
+  return append_outcome(intent, found);
+}
+
 Result<void> AtomicAppender::settle(const AppendIntent& intent, bool keep_whole) {
-  bool cut = true;
-  {
-    const auto file = store_.open_file(file_);
-    if (file.has_error()) return is(file.error(), ErrorCode::not_found) ? Result<void>() : file.error();
-    const std::uint64_t size = (*file)->size();
-    if (size <= intent.size || size - intent.size > intent.appended.size()) return {};
-    MILEPOST_ASSIGN(const Digest context, digest_before(**file, intent.size));
-    if (context != intent.context) return {};
-    MILEPOST_ASSIGN(const std::string found, read_range(**file, intent.size, size));
-    const AppendOutcome outcome = append_outcome(intent, found);
-    if (outcome == AppendOutcome::foreign) return {};
-    cut = outcome == AppendOutcome::torn || !keep_whole;
+  const auto outcome = outcome_of(intent);
+  if (outcome.has_error()) {
+    return is(outcome.error(), ErrorCode::not_found) ? Result<void>() : outcome.error();
   }
   MILEPOST_ASSIGN(const auto file, store_.open_file_to_write(file_));
-  if (cut) MILEPOST_TRY(file->truncate(intent.size));
-  MILEPOST_TRY(file->sync());  // also of what is whole: its writer may have died before he did that
+  if (*outcome == AppendOutcome::whole && keep_whole) {
+    // Once more: if the writer's fsync failed, pages that never reached the disk count as written.
+    MILEPOST_TRY(write_at(*file, intent.size, std::as_bytes(std::span(intent.appended))));
+  } else if (*outcome != AppendOutcome::foreign) {
+    MILEPOST_TRY(file->truncate(intent.size));
+  }
+  // Also where nothing was to be done: somebody may have cut the row off, and died before his fsync.
+  MILEPOST_TRY(file->sync());
   return file->close();
 }
 

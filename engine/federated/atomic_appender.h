@@ -7,9 +7,15 @@
 //  3. Append; fsync.
 //  4. Make the record void. Without fsync: a record of what is whole does no harm.
 //
-// Whoever opens the file next and finds a record looks at what is behind the place that it names. If that is a part of
-// what was to be appended, and what is before is as it was, the part is cut off; anything else is what somebody else
-// has written since, and stays. A failure is undone at once in the same way.
+// Whoever opens the file next and finds a record looks at what is behind the place that it names, if what is before is
+// as it was. All of what was to be appended stays, and is written once more: after a failed fsync the page cache shows
+// what the disk does not have. A part of it is cut off; anything else is what somebody else has written since, and
+// stays. Then the file is fsynced, whatever was found, and only then the record goes: a cut that a power failure undid
+// would otherwise have nobody left to make it again.
+//
+// A failure is undone at once in the same way, but what is whole is cut off too. If that fails as well and the process
+// dies, the next one finds the append whole, perhaps, and keeps it: nobody knows any more that it was reported as
+// failed.
 #pragma once
 
 #include "milepost/engine/federated/append_intent.h"
@@ -29,13 +35,15 @@ class AtomicAppender {
   // Makes the directory, and cuts off what a crash left. The file need not exist. unavailable: another appender has it,
   // in this process or another; on a file system without locks nobody knows.
   static Result<std::unique_ptr<AtomicAppender>> open(Store& store, const std::string& file);
-  // Removes the directory; errors leave it to the next.
+  // Removes the record and the directory. If that fails, or an append is still to be undone, both stay until the next
+  // opening.
   ~AtomicAppender();
   AtomicAppender(const AtomicAppender&) = delete;
   AtomicAppender& operator=(const AtomicAppender&) = delete;
 
   // Appends text without zero bytes to the file, which has that size. unavailable: it has another. After an error the
-  // file is as it was; where it says that this failed too, as soon as repair() has succeeded, or the next open().
+  // file is as it was. Where it says that this failed too, as soon as repair() has succeeded; after the next open() by
+  // another process all of the text may be there, but never a part.
   Result<void> append(std::uint64_t size, std::string text);
   // Undoes the append that failed last, if that is still to be done.
   Result<void> repair();
@@ -45,6 +53,7 @@ class AtomicAppender {
 
   Result<void> lock();
   Result<void> settle_record();
+  Result<AppendOutcome> outcome_of(const AppendIntent& intent);
   Result<void> settle(const AppendIntent& intent, bool keep_whole);
   Result<void> ensure_record();
   Result<void> write_record(const AppendIntent& intent);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace milepost::testing {
 
@@ -31,6 +32,14 @@ template <class T> std::string error_of(const Result<T>& result) {
   return result.has_error() ? result.error().to_string() : "";
 }
 #define EXPECT_OK(expression) EXPECT_EQ(::milepost::testing::error_of(expression), "")
+
+// What a table of bad inputs expects: the code, and what the story says.
+template <class T> void expect_error(const Result<T>& result, ErrorCode code, const std::vector<std::string>& parts) {
+  ASSERT_TRUE(result.has_error()) << (parts.empty() ? "" : parts.front());
+  const std::string text = result.error().to_string();
+  EXPECT_EQ(result.error().code(), code) << text;
+  for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << "\nin: " << text;
+}
 
 // How the step's only item, restored without a target, differs from that tree; empty if it does not.
 inline std::string difference_to_saved(CheckpointManager& manager, std::int64_t step, const Tree& expected) {

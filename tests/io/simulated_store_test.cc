@@ -173,6 +173,23 @@ TEST(SimulatedStore, AnAppendWithoutSyncTears) {
   EXPECT_THAT(contents_after_crashes(store, "file"), ::testing::ElementsAre("old+new"));
 }
 
+TEST(SimulatedStore, WhatAFailedSyncDidNotWriteNoLaterOneWrites) {
+  SimulatedStore store;
+  ASSERT_TRUE(write_file(store, "file", to_bytes("old")).has_value());
+  ASSERT_TRUE(store.sync_directory("").has_value());
+  const auto file = store.open_file_to_write("file").value();
+  ASSERT_TRUE(write_at(*file, 3, to_bytes("+new")).has_value());
+  store.fail_sync_after(1);
+  ASSERT_TRUE(write_file(store, "other", {}).has_value());
+  EXPECT_EQ(file->sync().error().code(), ErrorCode::io);
+  ASSERT_TRUE(file->sync().has_value());
+  EXPECT_EQ(read_file(store, "file", 100).value(), to_bytes("old+new")) << "processes see it all the same";
+  EXPECT_THAT(contents_after_crashes(store, "file"), ::testing::ElementsAre(std::string("old\0\0\0\0", 7)));
+  ASSERT_TRUE(write_at(*file, 3, to_bytes("+new")).has_value());
+  ASSERT_TRUE(file->sync().has_value());
+  EXPECT_THAT(contents_after_crashes(store, "file"), ::testing::ElementsAre("old+new"));
+}
+
 TEST(SimulatedStore, SameSeedSameDisk) {
   SimulatedStore store;
   auto file = store.create_file("file", {}).value();

@@ -106,7 +106,14 @@ void SimulatedDisk::cut(const Node& file, std::uint64_t size) {
 }
 
 void SimulatedDisk::sync_file(const Node& file) {
-  file->durable_data = file->data;
+  for (const SimulatedNode::PendingWrite& change : file->pending_writes) {
+    if (change.is_cut) {
+      file->durable_data.resize(change.offset);
+    } else {
+      put(file->durable_data, change.offset, change.data);
+    }
+  }
+  file->durable_data.resize(file->data.size());
   file->pending_writes.clear();
 }
 

@@ -51,7 +51,10 @@ class SimulatedDisk {
   void write(const Node& file, std::uint64_t offset, std::span<const std::byte> data);
   void cut(const Node& file, std::uint64_t size);
 
+  // A successful fsync: what is pending becomes durable, and so does the size.
   void sync_file(const Node& file);
+  // One that fails: what was pending stays visible, but counts as written, and no later fsync writes it.
+  static void lose_pending(const Node& file) { file->pending_writes.clear(); }
   // Also makes durable what those changes cannot be without: a rename takes the other directory's
   // earlier changes along.
   void sync_names(const Node& directory);

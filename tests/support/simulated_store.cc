@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 namespace milepost::testing {
@@ -19,6 +20,7 @@ struct SimulatedStore::State {
   SimulatedDisk disk;
   std::uint64_t operations = 0;
   std::uint64_t operations_left = std::numeric_limits<std::uint64_t>::max();
+  std::optional<std::uint64_t> syncs_left;               // until one fails
   std::int64_t now_unix_ns = 1'700'000'000'000'000'000;  // moves on with every operation
 
   // At the start of every operation.
@@ -113,6 +115,11 @@ class SimulatedStore::SimulatedWriteFile final : public WriteFile {
   Result<void> sync() override {
     const std::lock_guard lock(state_.mutex);
     MILEPOST_TRY(begin("fsync"));
+    if (state_.syncs_left && (*state_.syncs_left)-- == 0) {
+      state_.syncs_left.reset();
+      SimulatedDisk::lose_pending(node_);
+      return State::failure(EIO, "fsync", path_);
+    }
     state_.disk.sync_file(node_);
     return {};
   }
@@ -195,6 +202,11 @@ std::unique_ptr<SimulatedStore> SimulatedStore::after_process_death() const {
 void SimulatedStore::crash_after(std::uint64_t count) {
   const std::lock_guard lock(state_->mutex);
   state_->operations_left = count;
+}
+
+void SimulatedStore::fail_sync_after(std::uint64_t count) {
+  const std::lock_guard lock(state_->mutex);
+  state_->syncs_left = count;
 }
 
 std::uint64_t SimulatedStore::operations() const {

@@ -35,6 +35,10 @@ class SimulatedStore final : public Store {
   // nothing: the process is dead. Then look at crash() or after_process_death().
   void crash_after(std::uint64_t count);
 
+  // Of the fsyncs of files from now on, `count` succeed; the next one fails with `io`, and what it was to write will
+  // never be durable unless it is written once more: Linux takes pages that it could not write for clean.
+  void fail_sync_after(std::uint64_t count);
+
   // Calls so far, of any kind, also on files and also failed ones.
   std::uint64_t operations() const;
 

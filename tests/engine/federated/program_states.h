@@ -88,11 +88,4 @@ inline void save_versions(FileProgramStateManager& manager, const std::vector<st
   for (const std::int64_t version : versions) EXPECT_OK(manager.save(state_of(version), version));
 }
 
-template <class T> void expect_error(const Result<T>& result, ErrorCode code, const std::vector<std::string>& parts) {
-  ASSERT_TRUE(result.has_error()) << (parts.empty() ? "" : parts.front());
-  const std::string text = result.error().to_string();
-  EXPECT_EQ(result.error().code(), code) << text;
-  for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << "\nin: " << text;
-}
-
 }  // namespace milepost::testing

@@ -3,6 +3,7 @@
 
 #include "milepost/engine/federated/csv_release_manager.h"
 #include "tests/engine/open_manager.h"
+#include "tests/engine/small_steps.h"
 #include "tests/support/bytes.h"
 #include "tests/support/simulated_store.h"
 
@@ -14,7 +15,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace milepost::testing {
 
@@ -36,20 +36,6 @@ inline void put_text(Store& store, std::string_view text, const std::string& nam
   static_cast<void>(store.remove_file(name));
   EXPECT_OK(write_file(store, name, to_bytes(text)));
   EXPECT_OK(store.sync_directory(""));
-}
-
-// What a manager without a crash leaves in the directory: the file alone.
-inline std::string names_in(Store& store) {
-  std::string names;
-  for (const DirectoryEntry& entry : store.list_directory("").value()) names += entry.name + " ";
-  return names;
-}
-
-template <class T> void expect_error(const Result<T>& result, ErrorCode code, const std::vector<std::string>& parts) {
-  ASSERT_TRUE(result.has_error()) << (parts.empty() ? "" : parts.front());
-  const std::string text = result.error().to_string();
-  EXPECT_EQ(result.error().code(), code) << text;
-  for (const std::string& part : parts) EXPECT_THAT(text, ::testing::HasSubstr(part));
 }
 
 inline ProgramValue loss(double value) {
