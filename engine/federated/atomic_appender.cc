@@ -23,6 +23,8 @@ Result<Digest> digest_before(ReadFile& file, std::uint64_t end) {
   return Digest::of(context);
 }
 
+Error changed_by_others() { return Error(ErrorCode::unavailable, "somebody else is changing the file"); }
+
 bool is(const Error& error, ErrorCode code) { return error.code() == code; }
 
 }  // namespace
@@ -135,24 +137,33 @@ void AtomicAppender::void_record() {
   if (record_ && write_at(*record_, 0, void_append_intent).has_error()) record_.reset();
 }
 
-Result<void> AtomicAppender::write_behind(const AppendIntent& intent) {
-  MILEPOST_ASSIGN(const auto file, store_.open_file_to_write(file_));
-  MILEPOST_TRY(write_at(*file, intent.size, std::as_bytes(std::span(intent.appended))));
-  MILEPOST_TRY(file->sync());
-  return file->close();
+Result<void> AtomicAppender::write_behind(WriteFile& file, const AppendIntent& intent) {
+  MILEPOST_TRY(write_at(file, intent.size, std::as_bytes(std::span(intent.appended))));
+  MILEPOST_TRY(file.sync());
+  MILEPOST_TRY(file.close());
+  // Is it in the file of that name?
+  MILEPOST_ASSIGN(const auto named, store_.open_file(file_));
+  MILEPOST_ASSIGN(const std::string found, read_range(*named, intent.size, intent.size + intent.appended.size()));
+  return found == intent.appended ? Result<void>() : changed_by_others();
 }
 
 Result<void> AtomicAppender::append(std::uint64_t size, std::string text) {
   MILEPOST_TRY(repair());
+  // Before the record, which takes its time: what is written to is what was looked at.
+  MILEPOST_ASSIGN(const auto file, store_.open_file_to_write(file_));
   AppendIntent intent{.size = size, .context = {}, .appended = std::move(text)};
   {
-    MILEPOST_ASSIGN(const auto file, store_.open_file(file_));
-    if (file->size() != size) return Error(ErrorCode::unavailable, "somebody else is writing to the file");
-    MILEPOST_ASSIGN(intent.context, digest_before(*file, size));
+    MILEPOST_ASSIGN(const auto named, store_.open_file(file_));
+    if (named->size() != size) return changed_by_others();
+    MILEPOST_ASSIGN(intent.context, digest_before(*named, size));
   }
   MILEPOST_TRY(write_record(intent));
+  if (const auto info = store_.stat(file_); info.has_error() || info->size != size) {
+    void_record();
+    return info.has_error() ? info.error() : changed_by_others();
+  }
   unsettled_ = std::move(intent);
-  const auto written = write_behind(*unsettled_);
+  const auto written = write_behind(*file, *unsettled_);
   if (written.has_value()) {
     unsettled_.reset();
     void_record();

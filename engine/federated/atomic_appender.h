@@ -4,7 +4,9 @@
 //
 //  1. Beside the file lies a directory, ".<file>.milepost", locked exclusively: nobody else appends.
 //  2. Write into a record in it what is to be appended, and to what (append_intent.h); fsync.
-//  3. Append; fsync.
+//  3. See whether the file still has its size; append; fsync; see whether the file of that name has it. Who replaces
+//     the file meanwhile is noticed. Only who appends between the first look and the write, which are microseconds
+//     apart, loses what he wrote.
 //  4. Make the record void. Without fsync: a record of what is whole does no harm.
 //
 // Whoever opens the file next and finds a record looks at what is behind the place that it names, if what is before is
@@ -41,9 +43,9 @@ class AtomicAppender {
   AtomicAppender(const AtomicAppender&) = delete;
   AtomicAppender& operator=(const AtomicAppender&) = delete;
 
-  // Appends text without zero bytes to the file, which has that size. unavailable: it has another. After an error the
-  // file is as it was. Where it says that this failed too, as soon as repair() has succeeded; after the next open() by
-  // another process all of the text may be there, but never a part.
+  // Appends text without zero bytes to the file, which has that size. unavailable: it has another, or somebody else
+  // changes it meanwhile. After an error the file is as it was. Where it says that this failed too, as soon as repair()
+  // has succeeded; after the next open() by another process all of the text may be there, but never a part.
   Result<void> append(std::uint64_t size, std::string text);
   // Undoes the append that failed last, if that is still to be done.
   Result<void> repair();
@@ -58,7 +60,7 @@ class AtomicAppender {
   Result<void> ensure_record();
   Result<void> write_record(const AppendIntent& intent);
   void void_record();
-  Result<void> write_behind(const AppendIntent& intent);
+  Result<void> write_behind(WriteFile& file, const AppendIntent& intent);
 
   Store& store_;
   const std::string file_;

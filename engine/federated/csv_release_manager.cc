@@ -127,29 +127,23 @@ class CsvFileReleaseManager::Impl {
     table_->least_key = table_->least_key.value_or(key);
     table_->greatest_key = key;
     table_->ends_with_newline = true;
-    note_state(size);
+    const auto info = store_->stat(place_.name);
+    if (info.has_error() || info->size != size) {
+      table_.reset();  // somebody else has been here: read it again
+    } else {
+      table_->take(*info);
+    }
     return {};
   }
 
   Result<void> rewrite(std::vector<std::string> columns, const std::vector<std::string>& row, std::int64_t key) {
-    MILEPOST_TRY(rewrite_csv(place_, *table_, columns, key, row));
+    MILEPOST_ASSIGN(const EntryInfo info, rewrite_csv(place_, *table_, columns, key, row));
     table_->columns = std::move(columns);
     table_->least_key = std::min(table_->least_key.value_or(key), key);
     table_->greatest_key = key;
     table_->ends_with_newline = true;
-    note_state(std::nullopt);
+    table_->take(info);
     return {};
-  }
-
-  // Remembers how the file was left, of that size unless somebody else has been faster.
-  void note_state(std::optional<std::uint64_t> size) {
-    const auto info = store_->stat(place_.name);
-    if (info.has_error() || (size && *size != info->size)) {
-      table_.reset();
-      return;
-    }
-    table_->size = info->size;
-    table_->modified_unix_ns = info->modified_unix_ns;
   }
 
   const std::string file_path_;

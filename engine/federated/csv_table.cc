@@ -93,8 +93,7 @@ Result<CsvTable> read_csv_table(const CsvPlace& place) {
   MILEPOST_ASSIGN(const auto reader, TableReader::open(place));
   CsvTable table;
   table.columns = reader->columns();
-  table.size = info.size;
-  table.modified_unix_ns = info.modified_unix_ns;
+  table.take(info);
   for (;;) {
     MILEPOST_ASSIGN(const std::optional<std::int64_t> key, reader->next());
     if (!key) break;
@@ -105,9 +104,9 @@ Result<CsvTable> read_csv_table(const CsvPlace& place) {
   return table;
 }
 
-Result<void> rewrite_csv(const CsvPlace& place, const CsvTable& table, const std::vector<std::string>& columns,
-                         std::int64_t keys_below, const std::vector<std::string>& last_row) {
-  const auto changed = [&] { return Error(ErrorCode::unavailable, "somebody else is writing to the file"); };
+Result<EntryInfo> rewrite_csv(const CsvPlace& place, const CsvTable& table, const std::vector<std::string>& columns,
+                              std::int64_t keys_below, const std::vector<std::string>& last_row) {
+  const auto changed = [&] { return Error(ErrorCode::unavailable, "somebody else is changing the file"); };
   const auto write = [&](WriteFile& file) -> Result<void> {
     const auto sink = make_byte_sink(file, place.compression);
     std::string line;
@@ -124,12 +123,16 @@ Result<void> rewrite_csv(const CsvPlace& place, const CsvTable& table, const std
       }
     }
     MILEPOST_TRY(write_row(*sink, line, last_row));
-    MILEPOST_TRY(sink->finish());
-    MILEPOST_ASSIGN(const EntryInfo info, place.store->stat(place.name));
-    return table.is_of(info) ? Result<void>() : changed();
+    return sink->finish();
   };
-  MILEPOST_TRY(publish_file(*place.store, place.name, IfThere::replace, write));
-  return {};
+  EntryInfo published;
+  const auto last_look = [&](const std::string& path) -> Result<void> {
+    MILEPOST_ASSIGN(published, place.store->stat(path));
+    MILEPOST_ASSIGN(const EntryInfo present, place.store->stat(place.name));
+    return table.is_of(present) ? Result<void>() : changed();
+  };
+  MILEPOST_TRY(publish_file(*place.store, place.name, IfThere::replace, write, last_look));
+  return published;
 }
 
 Result<void> ensure_csv(const CsvPlace& place) {

@@ -32,6 +32,11 @@ struct CsvTable {
 
   // Whether the file still is as it was.
   bool is_of(const EntryInfo& info) const { return info.size == size && info.modified_unix_ns == modified_unix_ns; }
+  // It is known to be like this now.
+  void take(const EntryInfo& info) {
+    size = info.size;
+    modified_unix_ns = info.modified_unix_ns;
+  }
 };
 
 // Reads all of it, in a bounded buffer. failed_precondition: it has no header with the key's column, or no bytes at
@@ -42,9 +47,10 @@ Result<CsvTable> read_csv_table(const CsvPlace& place);
 // Publishes a file of that header (publish_file.h): the rows of the present one whose key is below `keys_below`, with
 // empty cells for the columns behind theirs, and behind them `last_row`. The present columns are the first of
 // `columns`. If no row stays the present file is not read, and its columns do not matter. The present file is that of
-// `table`: unavailable if somebody else changes it meanwhile. On errors as publish_file.
-Result<void> rewrite_csv(const CsvPlace& place, const CsvTable& table, const std::vector<std::string>& columns,
-                         std::int64_t keys_below, const std::vector<std::string>& last_row);
+// `table`: unavailable if somebody else changes it meanwhile. Gives what the new file is like. On errors as
+// publish_file.
+Result<EntryInfo> rewrite_csv(const CsvPlace& place, const CsvTable& table, const std::vector<std::string>& columns,
+                              std::int64_t keys_below, const std::vector<std::string>& last_row);
 
 // Makes a file of a header with the key's column alone, unless there is a file.
 Result<void> ensure_csv(const CsvPlace& place);

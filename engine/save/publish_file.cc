@@ -20,7 +20,8 @@ Result<bool> give_name(Store& store, const std::string& path, const std::string&
 }  // namespace
 
 Result<bool> publish_file(Store& store, const std::string& name, IfThere if_there,
-                          const std::function<Result<void>(WriteFile&)>& write) {
+                          const std::function<Result<void>(WriteFile&)>& write,
+                          const std::function<Result<void>(const std::string& path)>& last_look) {
   MILEPOST_ASSIGN(Attempt attempt, Attempt::begin(store, 0));
   const auto publish = [&]() -> Result<bool> {
     const std::string path = attempt.path(name, "");
@@ -28,6 +29,7 @@ Result<bool> publish_file(Store& store, const std::string& name, IfThere if_ther
     MILEPOST_TRY(write(*file));
     MILEPOST_TRY(file->sync());
     MILEPOST_TRY(file->close());
+    if (last_look) MILEPOST_TRY(last_look(path));
     MILEPOST_ASSIGN(const bool published, give_name(store, path, name, if_there));
     // Also for the one that was faster.
     if (auto synced = store.sync_directory(""); synced.has_error()) {

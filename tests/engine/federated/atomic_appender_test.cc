@@ -2,11 +2,13 @@
 #include "milepost/engine/federated/atomic_appender.h"
 
 #include "tests/engine/federated/releases.h"
+#include "tests/engine/saving.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/trials.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <set>
 
 namespace milepost::testing {
@@ -144,6 +146,41 @@ TEST(AtomicAppender, AFileOfAnotherSizeIsNotAppendedTo) {
   put_text(store, before + "three\r\n", file);
   expect_error(appender->append(before.size(), row), ErrorCode::unavailable, {"somebody else"});
   EXPECT_EQ(text_of(store, file), before + "three\r\n");
+}
+
+// Somebody else comes while the record is made durable, which takes its time, or right before the row is written.
+TEST(AtomicAppender, WhatOthersDoMeanwhileStays) {
+  const std::string longer = before + "three\r\n";
+  const std::string other = "One\r\ntwo\r\n";
+  const auto appends = [&](SimulatedStore& disk) {
+    const auto rows = disk.open_file_to_write(file).value();
+    EXPECT_OK(write_at(*rows, before.size(), to_bytes("three\r\n")));
+  };
+  const auto replaces = [&](const std::string& text) {
+    return [=](SimulatedStore& disk) { put_text(disk, text, file); };
+  };
+  struct Case {
+    Operation moment;
+    const char* path;
+    std::function<void(SimulatedStore&)> change;
+    std::string text;
+  };
+  for (const Case& c :
+       {Case{Operation::sync, ".rows.milepost/append", appends, longer},
+        Case{Operation::sync, ".rows.milepost/append", replaces(longer), longer},
+        Case{Operation::sync, ".rows.milepost/append", replaces(other), other},
+        Case{Operation::write, file, replaces(longer), longer}, Case{Operation::write, file, replaces(other), other}}) {
+    const auto disk = std::make_shared<SimulatedStore>();
+    put_text(*disk, before, file);
+    HookStore hooks(disk);
+    auto appender = open(hooks);
+    const Meanwhile meanwhile(hooks, c.moment, c.path, [&] { c.change(*disk); });
+    expect_error(appender->append(before.size(), row), ErrorCode::unavailable, {"somebody else"});
+    EXPECT_TRUE(meanwhile.happened());
+    EXPECT_EQ(text_of(*disk, file), c.text);
+    EXPECT_OK(appender->append(c.text.size(), row));
+    EXPECT_EQ(text_of(*disk, file), c.text + row);
+  }
 }
 
 TEST(AtomicAppender, AFailureIsUndone) {

@@ -1,7 +1,6 @@
 // What is in the file after releases, to the byte; and what is refused.
 #include "tests/engine/federated/releases.h"
 
-#include "milepost/io/byte_stream.h"
 #include "milepost/io/posix_store.h"
 #include "tests/engine/hook_store.h"
 #include "tests/support/fault_store.h"
@@ -14,6 +13,7 @@
 #include <limits>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 namespace milepost::testing {
 namespace {
@@ -262,21 +262,38 @@ TEST(CsvRelease, ChangesByOthersAreSeen) {
 }
 
 TEST(CsvRelease, AChangeInTheMiddleOfARewriteIsNotOverwritten) {
-  const auto disk = std::make_shared<SimulatedStore>();
-  const auto hooks = std::make_shared<HookStore>(disk);
-  auto manager = open_csv(hooks, CsvSaveMode::write);
-  EXPECT_OK(manager.release(loss(1), 1));
-  bool done = false;
-  hooks->before([&](Operation operation, const std::string& path) {
-    if (done || operation != Operation::write || path.find("metrics.csv") == std::string::npos) return;
-    done = true;
-    put_text(*disk, "key,loss\r\n1,1.0\r\n2,9.0\r\n");
-  });
-  expect_error(manager.release(loss(2), 3), ErrorCode::unavailable, {"somebody else"});
-  EXPECT_TRUE(done);
-  EXPECT_EQ(text_of(*disk), "key,loss\r\n1,1.0\r\n2,9.0\r\n");
-  EXPECT_OK(manager.release(loss(2), 3));
-  EXPECT_EQ(text_of(*disk), "key,loss\r\n1,1.0\r\n2,9.0\r\n3,2.0\r\n");
+  for (const Operation moment : {Operation::write, Operation::sync, Operation::close}) {
+    const auto disk = std::make_shared<SimulatedStore>();
+    const auto hooks = std::make_shared<HookStore>(disk);
+    auto manager = open_csv(hooks, CsvSaveMode::write);
+    EXPECT_OK(manager.release(loss(1), 1));
+    bool done = false;
+    hooks->before([&](Operation operation, const std::string& path) {
+      if (operation != moment || path.find("metrics.csv") == std::string::npos || std::exchange(done, true)) return;
+      put_text(*disk, "key,loss\r\n1,1.0\r\n2,9.0\r\n");
+    });
+    expect_error(manager.release(loss(2), 3), ErrorCode::unavailable, {"somebody else"});
+    EXPECT_TRUE(done);
+    EXPECT_EQ(text_of(*disk), "key,loss\r\n1,1.0\r\n2,9.0\r\n");
+    EXPECT_OK(manager.release(loss(2), 3));
+    EXPECT_EQ(text_of(*disk), "key,loss\r\n1,1.0\r\n2,9.0\r\n3,2.0\r\n");
+  }
+}
+
+// Somebody who changes it as soon as it has its name again is not taken for this manager.
+TEST(CsvRelease, AChangeRightAfterARewriteIsSeen) {
+  for (const CsvSaveMode mode : modes) {
+    const auto disk = std::make_shared<SimulatedStore>();
+    const auto hooks = std::make_shared<HookStore>(disk);
+    auto manager = open_csv(hooks, mode);
+    hooks->after([&](Operation operation, const std::string&) {
+      if (operation == Operation::replace_file) put_text(*disk, "x,key\r\n7,1\r\n");
+    });
+    EXPECT_OK(manager.release(loss(1), 1));
+    hooks->after({});
+    EXPECT_OK(manager.release(loss(2), 3));
+    EXPECT_EQ(text_of(*disk), "x,key,loss\r\n7,1,\r\n,3,2.0\r\n");
+  }
 }
 
 TEST(CsvRelease, AppendingDoesNotReadTheFile) {
@@ -292,8 +309,8 @@ TEST(CsvRelease, AppendingDoesNotReadTheFile) {
   const auto log = faults->log();
   EXPECT_LT(log.size() - opened, 40u);
   const auto is_read = [](const LoggedOperation& entry) { return entry.operation == Operation::read; };
-  EXPECT_EQ(std::count_if(log.begin() + static_cast<std::ptrdiff_t>(opened), log.end(), is_read), 2)
-      << "a block before each append";
+  EXPECT_EQ(std::count_if(log.begin() + static_cast<std::ptrdiff_t>(opened), log.end(), is_read), 4)
+      << "a block before each append, and the row after it";
 }
 
 TEST(CsvRelease, ManyThreadsOneFile) {
@@ -326,18 +343,6 @@ TEST(CsvRelease, ManyThreadsOneFile) {
   EXPECT_GE(last, 0);
 }
 
-std::string decompressed(Store& store, const std::string& name) {
-  const auto file = store.open_file(name).value();
-  const auto source = make_byte_source(*file, compression_of(name));
-  std::string text;
-  std::vector<std::byte> buffer(1000);
-  for (;;) {
-    const std::size_t bytes = source->read(buffer).value();
-    if (bytes == 0) return text;
-    text.append(reinterpret_cast<const char*>(buffer.data()), bytes);
-  }
-}
-
 TEST(CsvRelease, CompressedFiles) {
   for (const std::string name : {"a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.zst"}) {
     const auto store = std::make_shared<SimulatedStore>();
@@ -345,11 +350,11 @@ TEST(CsvRelease, CompressedFiles) {
       return CsvFileReleaseManager::open(name, {.save_mode = CsvSaveMode::write, .store = store});
     };
     EXPECT_OK(open());
-    EXPECT_EQ(decompressed(*store, name), "key\r\n") << name;
+    EXPECT_EQ(rows_of(*store, name), "key\r\n") << name;
     EXPECT_OK(open()->release(loss(1), 1));
     EXPECT_OK(open()->release(loss(2), 2));
     EXPECT_OK(open()->release(Map{{"x", "a,b"}}, 2));
-    EXPECT_EQ(decompressed(*store, name), "key,loss,x\r\n1,1.0,\r\n2,,\"a,b\"\r\n") << name;
+    EXPECT_EQ(rows_of(*store, name), "key,loss,x\r\n1,1.0,\r\n2,,\"a,b\"\r\n") << name;
     const std::string bytes = text_of(*store, name);
     put_text(*store, bytes.substr(0, bytes.size() / 2), name);
     expect_error(open(), ErrorCode::corruption, {name, "decompressed"});

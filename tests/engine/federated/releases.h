@@ -2,6 +2,7 @@
 #pragma once
 
 #include "milepost/engine/federated/csv_release_manager.h"
+#include "milepost/io/byte_stream.h"
 #include "tests/engine/open_manager.h"
 #include "tests/engine/small_steps.h"
 #include "tests/support/bytes.h"
@@ -10,11 +11,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace milepost::testing {
 
@@ -29,6 +32,22 @@ inline std::string text_of(Store& store, const std::string& name = csv_name) {
   const auto data = read_file(store, name, std::uint64_t{1} << 30);
   if (data.has_error()) return "<" + std::string(to_string(data.error().code())) + ">";
   return {reinterpret_cast<const char*>(data->data()), data->size()};
+}
+
+// What is in the file, decompressed if its name says so.
+inline std::string rows_of(Store& store, const std::string& name) {
+  const auto refusal = [](const Error& error) { return "<" + std::string(to_string(error.code())) + ">"; };
+  const auto file = store.open_file(name);
+  if (file.has_error()) return refusal(file.error());
+  const auto source = make_byte_source(**file, compression_of(name));
+  std::string text;
+  std::vector<std::byte> buffer(1000);
+  for (;;) {
+    const auto bytes = source->read(buffer);
+    if (bytes.has_error()) return refusal(bytes.error());
+    if (*bytes == 0) return text;
+    text.append(reinterpret_cast<const char*>(buffer.data()), *bytes);
+  }
 }
 
 // Durably, as somebody else would.
