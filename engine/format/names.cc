@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view attempt_prefix = ".tmp-";
 constexpr std::string_view trash_prefix = ".trash-";
+constexpr std::string_view of_a_file = "file";  // in place of a step
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -35,16 +36,17 @@ bool is_canonical(std::string_view digits) {
   return step && std::to_string(*step) == digits;
 }
 
-// <prefix><step>-<uuid>
+// <prefix><step>-<uuid> or <prefix>file-<uuid>
 bool is_step_and_uuid(std::string_view prefix, std::string_view name) {
   if (!name.starts_with(prefix)) return false;
   name.remove_prefix(prefix.size());
   const std::size_t dash = name.find('-');
-  return dash != std::string_view::npos && is_canonical(name.substr(0, dash)) && is_uuid(name.substr(dash + 1));
+  if (dash == std::string_view::npos || !is_uuid(name.substr(dash + 1))) return false;
+  return name.substr(0, dash) == of_a_file || is_canonical(name.substr(0, dash));
 }
 
-std::string step_and_uuid(std::string_view prefix, std::int64_t step, std::string_view uuid) {
-  return std::string(prefix) + std::to_string(step) + "-" + std::string(uuid);
+std::string step_and_uuid(std::string_view prefix, std::optional<std::int64_t> step, std::string_view uuid) {
+  return std::string(prefix) + (step ? std::to_string(*step) : std::string(of_a_file)) + "-" + std::string(uuid);
 }
 
 }  // namespace
@@ -70,7 +72,7 @@ std::optional<std::int64_t> parse_decimal(std::string_view digits) {
   return number;
 }
 
-std::string attempt_directory_name(std::int64_t step, std::string_view uuid) {
+std::string attempt_directory_name(std::optional<std::int64_t> step, std::string_view uuid) {
   return step_and_uuid(attempt_prefix, step, uuid);
 }
 

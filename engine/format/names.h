@@ -25,10 +25,10 @@ bool is_file_name(std::string_view name);
 // The same, and not reserved (step.json).
 Result<void> check_item_name(std::string_view name);
 
-// ".tmp-<step>-<uuid>": an attempt in progress.
-std::string attempt_directory_name(std::int64_t step, std::string_view uuid);
+// ".tmp-<step>-<uuid>": an attempt in progress; ".tmp-file-<uuid>": one of a file at the root, which is of no step.
+std::string attempt_directory_name(std::optional<std::int64_t> step, std::string_view uuid);
 bool is_attempt_directory_name(std::string_view name);
-// ".trash-<step>-<uuid>": being deleted.
+// ".trash-<step>-<uuid>", ".trash-file-<uuid>": being deleted.
 std::string trash_directory_name(std::int64_t step, std::string_view uuid);
 bool is_trash_directory_name(std::string_view name);
 // What an attempt's directory is called when it is trash.

@@ -22,7 +22,7 @@ Result<std::unique_ptr<DirectoryLock>> lock_for_overwrite(Store& store, const st
   return lock;
 }
 
-Result<Attempt> Attempt::begin(Store& store, std::int64_t step) {
+Result<Attempt> Attempt::begin(Store& store, std::optional<std::int64_t> step) {
   constexpr int tries_max = 8;
   for (int tries = 1;; ++tries) {
     std::string uuid = make_uuid();

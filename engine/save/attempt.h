@@ -25,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,7 +39,8 @@ Result<std::unique_ptr<DirectoryLock>> lock_for_overwrite(Store& store, const st
 class Attempt {
  public:
   // Step 1. A sweeper may take the new directory for a dead one before it is locked: then another is made.
-  static Result<Attempt> begin(Store& store, std::int64_t step);
+  // Without a step it is one of a file at the root (publish_file.h).
+  static Result<Attempt> begin(Store& store, std::optional<std::int64_t> step);
 
   const std::string& uuid() const { return uuid_; }
   std::string path(std::string_view item, std::string_view file) const;

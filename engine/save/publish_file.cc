@@ -3,6 +3,8 @@
 #include "milepost/engine/save/attempt.h"
 #include "milepost/io/try.h"
 
+#include <optional>
+
 namespace milepost {
 namespace {
 
@@ -22,7 +24,7 @@ Result<bool> give_name(Store& store, const std::string& path, const std::string&
 Result<bool> publish_file(Store& store, const std::string& name, IfThere if_there,
                           const std::function<Result<void>(WriteFile&)>& write,
                           const std::function<Result<void>(const std::string& path)>& last_look) {
-  MILEPOST_ASSIGN(Attempt attempt, Attempt::begin(store, 0));
+  MILEPOST_ASSIGN(Attempt attempt, Attempt::begin(store, std::nullopt));
   const auto publish = [&]() -> Result<bool> {
     const std::string path = attempt.path(name, "");
     MILEPOST_ASSIGN(const auto file, store.create_file(path, {}));

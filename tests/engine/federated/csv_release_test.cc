@@ -1,6 +1,7 @@
 // What is in the file after releases, to the byte; and what is refused.
 #include "tests/engine/federated/releases.h"
 
+#include "milepost/engine/federated/file_checkpoint_manager.h"
 #include "milepost/io/posix_store.h"
 #include "tests/engine/hook_store.h"
 #include "tests/support/fault_store.h"
@@ -294,6 +295,25 @@ TEST(CsvRelease, AChangeRightAfterARewriteIsSeen) {
     EXPECT_OK(manager.release(loss(2), 3));
     EXPECT_EQ(text_of(*disk), "x,key,loss\r\n7,1,\r\n,3,2.0\r\n");
   }
+}
+
+// What writes the file anew has nothing to do with any round of a simulation beside it.
+TEST(CsvRelease, ARewriteIsNoAttemptToSaveAStep) {
+  const auto disk = std::make_shared<SimulatedStore>();
+  const auto hooks = std::make_shared<HookStore>(disk);
+  auto manager = open_csv(hooks, CsvSaveMode::write);
+  FileCheckpointManager rounds("simulated", {.store = disk});
+  bool looked = false;
+  hooks->before([&](Operation operation, const std::string&) {
+    if (operation != Operation::replace_file) return;
+    looked = true;
+    EXPECT_THAT(names_in(*disk), ::testing::Contains(::testing::StartsWith(".tmp-")));
+    const auto loaded = rounds.load_checkpoint(loss(0), 0);
+    expect_error(loaded, ErrorCode::not_found, {"step 0"});
+    EXPECT_THAT(error_of(loaded), ::testing::Not(::testing::HasSubstr("attempt")));
+  });
+  EXPECT_OK(manager.release(loss(1), 1));
+  EXPECT_TRUE(looked);
 }
 
 TEST(CsvRelease, AppendingDoesNotReadTheFile) {

@@ -28,14 +28,19 @@ TEST(Names, OfItemsStayInTheirDirectory) {
 TEST(Names, OfAttemptsAndTrashAreRecognised) {
   EXPECT_EQ(attempt_directory_name(7, uuid), std::string(".tmp-7-") + uuid);
   EXPECT_EQ(trash_directory_name(7, uuid), std::string(".trash-7-") + uuid);
-  EXPECT_TRUE(is_attempt_directory_name(attempt_directory_name(0, make_uuid())));
+  EXPECT_EQ(attempt_directory_name(std::nullopt, uuid), std::string(".tmp-file-") + uuid);
+  for (const std::optional<std::int64_t> step : {std::optional<std::int64_t>(0), std::optional<std::int64_t>()}) {
+    const std::string attempt = attempt_directory_name(step, make_uuid());
+    EXPECT_TRUE(is_attempt_directory_name(attempt)) << attempt;
+    EXPECT_TRUE(is_trash_directory_name(trash_name_of_attempt(attempt))) << attempt;
+  }
   EXPECT_TRUE(is_trash_directory_name(trash_directory_name(std::numeric_limits<std::int64_t>::max(), uuid)));
   EXPECT_FALSE(is_trash_directory_name(attempt_directory_name(7, uuid)));
   EXPECT_EQ(trash_name_of_attempt(attempt_directory_name(7, uuid)), trash_directory_name(7, uuid));
   for (const std::string& name :
        {std::string(".tmp-"), std::string(".tmp-7"), std::string(".tmp-7-"), std::string(".tmp-7-x"),
         std::string(".tmp-07-") + uuid, std::string(".tmp--7-") + uuid, std::string(".tmp-7-") + uuid + "x",
-        std::string("tmp-7-") + uuid}) {
+        std::string(".tmp-files-") + uuid, std::string("tmp-7-") + uuid}) {
     EXPECT_FALSE(is_attempt_directory_name(name)) << name;
   }
 }
