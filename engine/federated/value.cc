@@ -121,6 +121,12 @@ ProgramValue::ProgramValue(Tree tree) {
   if (auto* list = tree.get_if<Tree::List>()) {
     value_ = List(std::make_move_iterator(list->begin()), std::make_move_iterator(list->end()));
   } else if (auto* map = tree.get_if<Tree::Map>()) {
+Tensor tensor_of(float number) {
+  auto owner = std::make_shared<float>(number);
+  float* const data = owner.get();
+  return Tensor::owning(std::move(owner), data, DType::f32, {});
+}
+
     auto& children = value_.emplace<Map>();
     for (auto& [key, child] : *map) children.emplace_hint(children.end(), key, std::move(child));
   } else {

@@ -44,15 +44,24 @@ concept Gives = std::same_as<typename ResultTraits<std::remove_cvref_t<R>>::valu
 template <class T>
 concept GivesTree = std::convertible_to<typename ResultTraits<T>::value_type, Tree>;
 
+// A tensor F32[] of that number, in memory of its own: what a float is in a ProgramValue. A Tree would make a double of
+// it, which is another number when it is printed or loaded.
+Tensor tensor_of(float number);
+
 template <GivesTree T> class FutureReference final : public MaterializableValueReference {
  public:
   explicit FutureReference(std::shared_future<T> future) : future_(std::move(future)) {}
 
   Result<Tree> get_value() override {
     if (!future_.valid()) return Error(ErrorCode::invalid_argument, "the future is nobody's");
-    const Result<typename ResultTraits<T>::value_type> value = future_.get();
+    using Value = typename ResultTraits<T>::value_type;
+    const Result<Value> value = future_.get();
     if (value.has_error()) return value.error();
-    return Tree(*value);
+    if constexpr (std::same_as<Value, float>) {
+      return Tree(tensor_of(*value));
+    } else {
+      return Tree(*value);
+    }
   }
 
  private:
@@ -123,6 +132,7 @@ class ProgramValue {
   using Object = std::shared_ptr<const ProgramObject>;
   // A Tree in it is always a leaf. Neither pointer is null, but in what has been moved from.
   using Value = std::variant<Tree, List, Map, ValueReference, Object>;
+  ProgramValue(float number) : ProgramValue(Tree(tensor_of(number))) {}
 
   ProgramValue() = default;  // null
   ProgramValue(Tree tree);

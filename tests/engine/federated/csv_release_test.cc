@@ -66,11 +66,10 @@ TEST(CsvRelease, AnEmptyValueIsAKeyAlone) { EXPECT_EQ(released({{1, Map{}}, {2, 
 
 TEST(CsvRelease, UnusualNumbers) {
   constexpr double inf = std::numeric_limits<double>::infinity();
-  float tenth = 0.1f;
   const std::uint16_t bf16_tenth = 0x3DCD;
   std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
   EXPECT_EQ(released({{std::numeric_limits<std::int64_t>::min(), List{std::nan(""), inf, -inf, -0.0, 1e-7}},
-                      {-1, List{Tensor::of(&tenth, {}), Tensor::view(&bf16_tenth, DType::bf16, {}), 1e16, 0, 0}},
+                      {-1, List{0.1f, Tensor::view(&bf16_tenth, DType::bf16, {}), 1e16, 0, 0}},
                       {std::numeric_limits<std::int64_t>::max(),
                        List{std::numeric_limits<std::int64_t>::min(), Tensor::of(&most, {1}), most, 0, 0}}}),
             "key,0,1,2,3,4\r\n"
@@ -119,10 +118,13 @@ TEST(CsvRelease, FilesOfOthersAreGoneOnWith) {
 }
 
 TEST(CsvRelease, ReferencesAndObjectsAreAwaited) {
-  std::promise<double> promise;
-  promise.set_value(0.5);
-  EXPECT_EQ(released({{1, Map{{"loss", make_value_reference(promise.get_future().share())}}}}),
-            "key,loss\r\n1,0.5\r\n");
+  std::promise<double> loss;
+  std::promise<float> tenth;
+  loss.set_value(0.5);
+  tenth.set_value(0.1f);
+  EXPECT_EQ(released({{1, Map{{"loss", make_value_reference(loss.get_future().share())},
+                              {"tenth", make_value_reference(tenth.get_future().share())}}}}),
+            "key,loss,tenth\r\n1,0.5,0.1\r\n");
 }
 
 TEST(CsvRelease, NothingIsRemovedForAValueThatFails) {

@@ -421,5 +421,18 @@ TEST(ProgramState, FallsBackOnlyIfAskedAndSaysWhy) {
   EXPECT_THAT(versions_of(next), IsEmpty());
 }
 
+// A float is the tensor that numpy users have in a float32 of their own.
+TEST(ProgramState, AFloatComesBackAsAFloat) {
+  auto states = open_states(small_states(std::make_shared<SimulatedStore>()));
+  ProgramValue state;
+  state["loss"] = 0.1f;
+  EXPECT_OK(states.save(state, 1));
+  state["loss"] = 0.0f;
+  const auto loaded = states.load(1, state).value();
+  EXPECT_EQ(*loaded.get_if<ProgramValue::Map>()->at("loss").get_if<Tensor>()->as<float>(), 0.1f);
+  state["loss"] = 0.0;
+  expect_error(states.load(1, state), ErrorCode::structure_mismatch, {"loss: the checkpoint has a tensor F32[]"});
+}
+
 }  // namespace
 }  // namespace milepost::testing

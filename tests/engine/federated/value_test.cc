@@ -51,6 +51,23 @@ TEST(ProgramValue, HoldsEveryTree) {
   EXPECT_EQ(difference(Tree("x"), materialize("x").value()), "");
 }
 
+// The number that was given, in its own precision and in memory of its own.
+TEST(ProgramValue, AFloatStaysAFloat) {
+  float number = 0.1f;
+  const Tree expected = Tensor::of(&number, {});
+  float lvalue = number;
+  const ProgramValue value = lvalue;
+  lvalue = 0;
+  for (const ProgramValue& same :
+       {value, ProgramValue(make_value_reference(ready(number))),
+        ProgramValue(make_value_reference(ready(number).share())),
+        ProgramValue(make_value_reference(ready(Result<float>(number)))), *List{0.1f}.begin()}) {
+    EXPECT_EQ(difference(expected, materialize(same).value()), "");
+  }
+  EXPECT_EQ(value.describe(), "tensor F32[]");
+  EXPECT_EQ(ProgramValue(0.1).describe(), "double");
+}
+
 TEST(ProgramValue, KnowsWhatItHolds) {
   ProgramValue value;
   value["tree"] = Tree::map({{"n", 1}, {"list", Tree::list({2, "three"})}});
