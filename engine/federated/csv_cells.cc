@@ -3,6 +3,7 @@
 #include "milepost/engine/federated/python_text.h"
 #include "milepost/io/try.h"
 
+#include <new>
 #include <set>
 #include <utility>
 
@@ -20,7 +21,8 @@ class Flattener {
     } else if (const auto* list = node.get_if<Tree::List>()) {
       for (std::size_t i = 0; i < list->size(); ++i) flatten((*list)[i], below(std::to_string(i)), false);
     } else {
-      cells.push_back({column, python_text(node)});
+      cells.push_back({column, {}});
+      cells.back().text = python_text(node);
     }
   }
 };
@@ -34,7 +36,12 @@ Error invalid(const CsvCell& cell, std::string what) {
 Result<std::vector<CsvCell>> csv_cells(const Tree& value, const std::string& key_column) {
   MILEPOST_TRY(check_state(value));
   Flattener flattener;
-  flattener.flatten(value, "", true);
+  try {
+    flattener.flatten(value, "", true);
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::no_space, "column \"" + (flattener.cells.empty() ? "" : flattener.cells.back().column) +
+                                          "\": no memory to print it");
+  }
   std::set<std::string_view> columns;
   for (const CsvCell& cell : flattener.cells) {
     if (cell.column == key_column) return invalid(cell, "a leaf cannot be called like the column of the keys");

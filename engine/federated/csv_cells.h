@@ -17,7 +17,7 @@ struct CsvCell {
 // as they are; of a value that is a leaf, "". The text is what Python's str() gives (python_text.h).
 //
 // invalid_argument, naming the leaf, if check_state() refuses the value, two leaves have the same column, one has that
-// of the key, or there is a zero byte in it, which readers of CSV do not take.
+// of the key, or there is a zero byte in it, which readers of CSV do not take. no_space without memory for the text.
 Result<std::vector<CsvCell>> csv_cells(const Tree& value, const std::string& key_column);
 
 }  // namespace milepost

@@ -90,8 +90,14 @@ Result<SimulationCheckpoint> FileCheckpointManager::load_latest_checkpoint_or_de
                                                                                       const LoadOptions& options) {
   MILEPOST_ASSIGN(auto latest, load_latest_checkpoint(default_state, options));
   if (latest) return *std::move(latest);
-  MILEPOST_TRY(save_checkpoint(default_state, 0));
-  return SimulationCheckpoint{default_state, 0};
+  const auto saved = save_checkpoint(default_state, 0);
+  if (saved.has_value()) return SimulationCheckpoint{default_state, 0};
+  if (saved.error().code() == ErrorCode::already_exists) {
+    // Somebody else was faster, and it is his that counts.
+    MILEPOST_ASSIGN(latest, load_latest_checkpoint(default_state, options));
+    if (latest) return *std::move(latest);
+  }
+  return saved.error();
 }
 
 Result<bool> FileCheckpointManager::save_checkpoint(const ProgramValue& state, std::int64_t round) {

@@ -49,7 +49,8 @@ class FileCheckpointManager {
   // None if there is no round.
   Result<std::optional<SimulationCheckpoint>> load_latest_checkpoint(const ProgramValue& structure,
                                                                      const LoadOptions& options = {});
-  // If there is no round, `default_state`, which is saved as round 0 first; it is the structure, too.
+  // If there is no round, `default_state`, which is saved as round 0 first; it is the structure, too. If several do so
+  // at the same time, the default of one of them is what all get.
   Result<SimulationCheckpoint> load_latest_checkpoint_or_default(const ProgramValue& default_state,
                                                                  const LoadOptions& options = {});
 

@@ -51,7 +51,8 @@ CheckpointManagerOptions manager_options(const FileProgramStateManagerOptions& o
   return manager;
 }
 
-// Whether an older version could still be good. What does not fit the structure is the program's own error.
+// Whether an older version could still be good, if this one cannot be read. What does not fit the structure is the
+// program's own error.
 bool is_of_the_version(const Error& error) {
   switch (error.code()) {
     case ErrorCode::corruption:
@@ -92,6 +93,9 @@ class FileProgramStateManager::Impl {
   }
 
  private:
+  Result<Tree> read(std::int64_t version, const ProgramValue& structure, StructureMatch match);
+  // Fails only for the program's own reasons: the leaves are what was saved.
+  static Result<ProgramValue> assemble(std::int64_t version, Tree leaves, const ProgramValue& structure);
   // None: a version that had been listed was removed before it could be read.
   Result<std::optional<LatestProgramState>> load_newest_of(const std::vector<std::int64_t>& versions,
                                                            const ProgramValue& structure,
@@ -115,26 +119,39 @@ Result<std::optional<std::vector<std::int64_t>>> FileProgramStateManager::Impl::
 
 Result<ProgramValue> FileProgramStateManager::Impl::load(std::int64_t version, const ProgramValue& structure,
                                                          const LoadOptions& options) {
+  MILEPOST_ASSIGN(Tree leaves, read(version, structure, options.match));
+  return assemble(version, std::move(leaves), structure);
+}
+
+Result<Tree> FileProgramStateManager::Impl::read(std::int64_t version, const ProgramValue& structure,
+                                                 StructureMatch match) {
   MILEPOST_ASSIGN(StepReader reader, manager_.open_step(version));
-  return read_structure(reader, item_name, structure, options.match);
+  return read_leaves(reader, item_name, structure, match);
+}
+
+Result<ProgramValue> FileProgramStateManager::Impl::assemble(std::int64_t version, Tree leaves,
+                                                             const ProgramValue& structure) {
+  auto value = milepost::assemble(std::move(leaves), structure);
+  if (value.has_error()) return value.error().within("step " + std::to_string(version));
+  return value;
 }
 
 Result<std::optional<LatestProgramState>> FileProgramStateManager::Impl::load_newest_of(
     const std::vector<std::int64_t>& versions, const ProgramValue& structure, const LoadLatestOptions& options) {
   LatestProgramState latest;
   for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
-    auto state = load(*version, structure, {options.match});
-    if (state.has_value()) {
-      latest.state = std::move(state).value();
+    auto leaves = read(*version, structure, options.match);
+    if (leaves.has_value()) {
+      MILEPOST_ASSIGN(latest.state, assemble(*version, std::move(leaves).value(), structure));
       latest.version = *version;
       return std::optional(std::move(latest));
     }
-    if (state.error().code() == ErrorCode::not_found) {
+    if (leaves.error().code() == ErrorCode::not_found) {
       MILEPOST_ASSIGN(const auto left, list_steps(*store_, naming_));
       if (!std::binary_search(left.begin(), left.end(), *version)) return std::optional<LatestProgramState>();
     }
-    if (!options.fallback || !is_of_the_version(state.error())) return state.error();
-    latest.skipped.push_back({*version, state.error()});
+    if (!options.fallback || !is_of_the_version(leaves.error())) return leaves.error();
+    latest.skipped.push_back({*version, leaves.error()});
   }
   if (!latest.skipped.empty()) return nothing_loads(latest.skipped);
   return std::optional(std::move(latest));

@@ -47,7 +47,8 @@ struct LoadOptions {
 
 struct LoadLatestOptions {
   StructureMatch match = StructureMatch::strict;
-  // If the newest version is damaged, of a newer format, or cannot be read, the newest one before it that is not.
+  // If the newest version is damaged, of a newer format, or cannot be read, the newest one before it that is not. What
+  // from_bytes fails with is no reason: the bytes are those that were saved.
   bool fallback = false;
 };
 
@@ -81,8 +82,8 @@ class FileProgramStateManager {
   // Those that are committed, ascending, as the directory has them now. None if there are none; never empty.
   Result<std::optional<std::vector<std::int64_t>>> get_versions() const;
 
-  // The state in the form of `structure`: see read_structure(), whose errors it returns. not_found if there is no such
-  // version; waits for a save of it in flight.
+  // The state in the form of `structure`: see read_leaves() and assemble(), whose errors it returns. not_found if there
+  // is no such version; waits for a save of it in flight.
   Result<ProgramValue> load(std::int64_t version, const ProgramValue& structure, const LoadOptions& options = {}) const;
 
   // Of the newest version. If it cannot be loaded, its error, or with `fallback` an older version; a structure that

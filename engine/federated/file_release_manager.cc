@@ -3,6 +3,7 @@
 #include "milepost/engine/checkpoint_manager.h"
 #include "milepost/io/try.h"
 
+#include <chrono>
 #include <mutex>
 #include <utility>
 
@@ -25,7 +26,7 @@ class FileReleaseManager::Impl {
     MILEPOST_ASSIGN(Tree tree, materialize(value));
     const std::lock_guard lock(mutex_);
     MILEPOST_TRY(manager_.save(key, std::move(tree), {.overwrite = true}));
-    return manager_.wait_until_finished();
+    return {};
   }
 
   Result<Tree> get_value(std::int64_t key) {
@@ -51,6 +52,10 @@ Result<FileReleaseManager> FileReleaseManager::open(const std::string& root_dir,
   manager_options.codec = options.codec;
   manager_options.staging_bytes = staging_bytes_min;  // releases are small, as a rule; larger ones stream
   manager_options.lightweight_initialize = true;
+  // A release is over when it returns, however long it takes; so nobody changes the value meanwhile.
+  manager_options.enable_async_checkpointing = false;
+  manager_options.timeout = std::chrono::nanoseconds::max();
+  manager_options.mode = SnapshotMode::borrow;
   manager_options.store = std::move(options.store);
   MILEPOST_ASSIGN(CheckpointManager manager, CheckpointManager::open(root_dir, std::move(manager_options)));
   return FileReleaseManager(std::make_unique<Impl>(std::move(manager)));

@@ -107,17 +107,26 @@ std::string element_text(DType dtype, const std::byte* data, std::int64_t i) {
   }
 }
 
-// The elements of a packed tensor as nested lists.
+// The elements of a tensor as nested lists.
 class TensorText {
  public:
-  TensorText(const Tensor& tensor, const std::byte* packed) : tensor_(tensor), packed_(packed) { append(0); }
+  explicit TensorText(const Tensor& tensor)
+      : tensor_(tensor),
+        is_contiguous_(tensor.is_contiguous()),
+        gathered_(is_contiguous_ ? 0 : gathered_count_max * (bits_of(tensor.dtype()) / 8)) {
+    // No element takes less than "0, ": if there is no memory for so much, nothing is begun.
+    text.reserve(3 * static_cast<std::size_t>(tensor.element_count()));
+    append(0);
+  }
 
   std::string text;
 
  private:
+  static constexpr std::int64_t gathered_count_max = 1024;
+
   void append(std::size_t dimension) {
     if (dimension == tensor_.shape().size()) {
-      text += element_text(tensor_.dtype(), packed_, next_++);
+      append_next();
       return;
     }
     text += '[';
@@ -128,17 +137,22 @@ class TensorText {
     text += ']';
   }
 
+  void append_next() {
+    const std::int64_t i = next_++;
+    if (is_contiguous_) {
+      text += element_text(tensor_.dtype(), tensor_.data(), i);
+      return;
+    }
+    const std::int64_t at = i % gathered_count_max;
+    if (at == 0) gather(tensor_, i, std::min(gathered_count_max, tensor_.element_count() - i), gathered_.data());
+    text += element_text(tensor_.dtype(), gathered_.data(), at);
+  }
+
   const Tensor& tensor_;
-  const std::byte* const packed_;
+  const bool is_contiguous_;
+  std::vector<std::byte> gathered_;  // the elements around the next one
   std::int64_t next_ = 0;
 };
-
-std::string tensor_text(const Tensor& tensor) {
-  if (tensor.is_contiguous()) return std::move(TensorText(tensor, tensor.data()).text);
-  std::vector<std::byte> packed(tensor.byte_count());
-  gather(tensor, 0, tensor.element_count(), packed.data());
-  return std::move(TensorText(tensor, packed.data()).text);
-}
 
 std::string bytes_text(const Tree::Bytes& bytes) {
   static constexpr char hex[] = "0123456789abcdef";
@@ -168,7 +182,7 @@ struct LeafText {
   std::string operator()(double value) const { return python_text(value); }
   std::string operator()(const std::string& value) const { return value; }
   std::string operator()(const Tree::Bytes& value) const { return bytes_text(value); }
-  std::string operator()(const Tensor& value) const { return tensor_text(value); }
+  std::string operator()(const Tensor& value) const { return std::move(TensorText(value).text); }
   std::string operator()(const Tree::List&) const { return {}; }  // no leaf
   std::string operator()(const Tree::Map&) const { return {}; }
 };

@@ -95,6 +95,12 @@ Result<void> check_leaf_count(const ProgramValue& structure, const Tree& saved) 
                                                   std::to_string(found));
 }
 
+Result<ProgramValue::Object> object_of(const ProgramObject& type, std::span<const std::byte> bytes) try {
+  return type.from_bytes(bytes);
+} catch (...) {
+  return error_of_current_exception("from_bytes");
+}
+
 // Puts the leaves of a tree, in their order, in the places of the structure's.
 class Assembly {
  public:
@@ -128,7 +134,7 @@ class Assembly {
       return Error(ErrorCode::structure_mismatch,
                    where + ": the checkpoint has a " + leaf.describe() + ", the structure an object, kept as bytes");
     }
-    auto made = (*object)->from_bytes(*bytes);
+    auto made = object_of(**object, *bytes);
     if (made.has_error()) return made.error().within(where);
     return ProgramValue(std::move(made).value());
   }
@@ -140,8 +146,8 @@ class Assembly {
 
 }  // namespace
 
-Result<ProgramValue> read_structure(StepReader& reader, std::string_view item, const ProgramValue& structure,
-                                    StructureMatch match) {
+Result<Tree> read_leaves(StepReader& reader, std::string_view item, const ProgramValue& structure,
+                         StructureMatch match) {
   const auto explain = [&](Error error) {
     return std::move(error).within("step " + std::to_string(reader.record().step));
   };
@@ -157,9 +163,9 @@ Result<ProgramValue> read_structure(StepReader& reader, std::string_view item, c
     return explain(counted.error());
   }
   MILEPOST_ASSIGN(Restored restored, reader.restore({.items = {std::move(request)}}));
-  auto value = Assembly(restored.tree()).of(structure, "");
-  if (value.has_error()) return explain(value.error());
-  return value;
+  return std::move(restored.tree());
 }
+
+Result<ProgramValue> assemble(Tree leaves, const ProgramValue& structure) { return Assembly(leaves).of(structure, ""); }
 
 }  // namespace milepost

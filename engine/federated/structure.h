@@ -15,11 +15,15 @@ enum class StructureMatch : std::uint8_t {
   loose,   // there are as many leaves; they are taken in order, whatever their names and types
 };
 
-// The value of an item of an open step, in the form of `structure`, of whose leaves only the types matter: neither
-// their values nor their memory are touched. Tensors get fresh memory. A Serializable makes an object of its type of
-// the bytes that were saved; a reference stands for one leaf of any kind. structure_mismatch, which in the strict match
-// lists every difference; what from_bytes fails with, naming the leaf; corruption and all else that restore() says.
-Result<ProgramValue> read_structure(StepReader& reader, std::string_view item, const ProgramValue& structure,
-                                    StructureMatch match);
+// The leaves of an item of an open step that `structure` asks for. Only the types of its leaves matter: neither their
+// values nor their memory are touched. Tensors get fresh memory; a reference stands for one leaf of any kind, an object
+// for its bytes. structure_mismatch, which in the strict match lists every difference; corruption and all else that
+// restore() says.
+Result<Tree> read_leaves(StepReader& reader, std::string_view item, const ProgramValue& structure,
+                         StructureMatch match);
+
+// What read_leaves() gave for `structure`, in the form of it: where that has an object, one of its type is made of the
+// bytes. structure_mismatch if these are something else; otherwise what from_bytes fails with. Names the leaf.
+Result<ProgramValue> assemble(Tree leaves, const ProgramValue& structure);
 
 }  // namespace milepost

@@ -15,6 +15,10 @@ Error within_leaf(Error error, const std::string& path) {
   return std::move(error).within(path.empty() ? "the value" : "leaf " + path);
 }
 
+Result<Tree::Bytes> bytes_of(const ProgramObject& object) try { return object.to_bytes(); } catch (...) {
+  return error_of_current_exception("to_bytes");
+}
+
 // A place in the tree that is filled in later.
 struct Gap {
   std::string path;
@@ -68,7 +72,7 @@ class Outline {
   }
 
   void fill_node(const ProgramValue::Object& object, const std::string& path, Tree& place) {
-    auto bytes = object->to_bytes();
+    auto bytes = bytes_of(*object);
     if (bytes.has_value()) {
       place = Tree(std::move(bytes).value());
     } else if (!fault) {
@@ -117,16 +121,16 @@ Error error_of_current_exception(std::string_view what) {
   }
 }
 
-ProgramValue::ProgramValue(Tree tree) {
-  if (auto* list = tree.get_if<Tree::List>()) {
-    value_ = List(std::make_move_iterator(list->begin()), std::make_move_iterator(list->end()));
-  } else if (auto* map = tree.get_if<Tree::Map>()) {
 Tensor tensor_of(float number) {
   auto owner = std::make_shared<float>(number);
   float* const data = owner.get();
   return Tensor::owning(std::move(owner), data, DType::f32, {});
 }
 
+ProgramValue::ProgramValue(Tree tree) {
+  if (auto* list = tree.get_if<Tree::List>()) {
+    value_ = List(std::make_move_iterator(list->begin()), std::make_move_iterator(list->end()));
+  } else if (auto* map = tree.get_if<Tree::Map>()) {
     auto& children = value_.emplace<Map>();
     for (auto& [key, child] : *map) children.emplace_hint(children.end(), key, std::move(child));
   } else {

@@ -89,7 +89,7 @@ concept Serializable = requires(const T& object, std::span<const std::byte> byte
 class ProgramObject {
  public:
   virtual ~ProgramObject() = default;
-  // What the object throws becomes an error.
+  // Both may throw: who calls them makes an error of it.
   virtual Result<Tree::Bytes> to_bytes() const = 0;
   // Another object of the same type.
   virtual Result<std::shared_ptr<const ProgramObject>> from_bytes(std::span<const std::byte> bytes) const = 0;
@@ -103,16 +103,12 @@ template <Serializable T> class TypedObject final : public ProgramObject {
   explicit TypedObject(T object) : object_(std::move(object)) {}
   const T& get() const { return object_; }
 
-  Result<Tree::Bytes> to_bytes() const override try { return object_.to_bytes(); } catch (...) {
-    return error_of_current_exception("to_bytes");
-  }
+  Result<Tree::Bytes> to_bytes() const override { return object_.to_bytes(); }
 
-  Result<std::shared_ptr<const ProgramObject>> from_bytes(std::span<const std::byte> bytes) const override try {
+  Result<std::shared_ptr<const ProgramObject>> from_bytes(std::span<const std::byte> bytes) const override {
     Result<T> object = T::from_bytes(bytes);
     if (object.has_error()) return object.error();
     return std::shared_ptr<const ProgramObject>(std::make_shared<TypedObject>(std::move(object).value()));
-  } catch (...) {
-    return error_of_current_exception("from_bytes");
   }
 
  private:
@@ -132,10 +128,10 @@ class ProgramValue {
   using Object = std::shared_ptr<const ProgramObject>;
   // A Tree in it is always a leaf. Neither pointer is null, but in what has been moved from.
   using Value = std::variant<Tree, List, Map, ValueReference, Object>;
-  ProgramValue(float number) : ProgramValue(Tree(tensor_of(number))) {}
 
   ProgramValue() = default;  // null
   ProgramValue(Tree tree);
+  ProgramValue(float number) : ProgramValue(Tree(tensor_of(number))) {}
   ProgramValue(List children) : value_(std::move(children)) {}
   ProgramValue(Map children) : value_(std::move(children)) {}
   // A null pointer is a null leaf.

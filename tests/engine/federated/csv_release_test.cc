@@ -7,6 +7,8 @@
 #include "tests/support/fault_store.h"
 #include "tests/support/temp_dir.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -316,6 +318,25 @@ TEST(CsvRelease, ARewriteIsNoAttemptToSaveAStep) {
   });
   EXPECT_OK(manager.release(loss(1), 1));
   EXPECT_TRUE(looked);
+}
+
+// There is no memory for a view that repeats one number, if all of it is to be printed.
+TEST(CsvRelease, WhatIsTooLargeToPrintIsAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the process where memory is refused";
+#endif
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  const rlimit limited{std::min<rlim_t>(before.rlim_max, rlim_t{16} << 30), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &limited), 0);
+  const auto store = std::make_shared<SimulatedStore>();
+  auto manager = open_csv(store);
+  float one = 1;
+  const Tensor huge = Tensor::of(&one, {std::int64_t{1} << 40}, {0});
+  expect_error(manager.release(Map{{"a", List{1, huge}}}, 1), ErrorCode::no_space, {"release 1", "\"a/1\"", "memory"});
+  EXPECT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_EQ(text_of(*store), "key\r\n");
+  EXPECT_OK(manager.release(loss(1), 1));
 }
 
 TEST(CsvRelease, AppendingDoesNotReadTheFile) {

@@ -2,6 +2,7 @@
 #include "milepost/engine/federated/file_checkpoint_manager.h"
 
 #include "tests/engine/federated/program_states.h"
+#include "tests/engine/hook_store.h"
 #include "tests/engine/small_steps.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
@@ -9,6 +10,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <utility>
 
 namespace milepost::testing {
 namespace {
@@ -62,6 +64,30 @@ TEST(FileCheckpointManager, SavesTheDefaultIfThereIsNothing) {
   const auto second = manager.load_latest_checkpoint_or_default(state_of(9)).value();
   EXPECT_EQ(second.round, 2);
   EXPECT_EQ(difference_to_state(second.state, 2), "");
+}
+
+TEST(FileCheckpointManager, SomebodyElseMaySaveTheDefaultFirst) {
+  for (const Operation moment : {Operation::make_directory, Operation::rename}) {
+    const auto disk = std::make_shared<SimulatedStore>();
+    FileCheckpointManager faster("simulated", small_checkpoints(disk));
+    const auto hooks = std::make_shared<HookStore>(disk);
+    bool happened = false;
+    hooks->before([&](Operation operation, const std::string&) {
+      if (operation != moment || std::exchange(happened, true)) return;
+      EXPECT_TRUE(faster.save_checkpoint(state_of(8), 0).value());
+    });
+    FileCheckpointManager manager("simulated", small_checkpoints(hooks));
+    const auto latest = manager.load_latest_checkpoint_or_default(state_of(9));
+    ASSERT_TRUE(latest.has_value()) << error_of(latest);
+    EXPECT_TRUE(happened);
+    EXPECT_EQ(latest->round, 0);
+    EXPECT_EQ(difference_to_state(latest->state, 8), "");
+  }
+  // What only has the name of a round is no checkpoint to wait for.
+  const auto disk = std::make_shared<SimulatedStore>();
+  EXPECT_OK(disk->make_directory("ckpt_0"));
+  FileCheckpointManager manager("simulated", small_checkpoints(disk));
+  expect_error(manager.load_latest_checkpoint_or_default(state_of(9)), ErrorCode::already_exists, {"ckpt_0"});
 }
 
 TEST(FileCheckpointManager, SavesEveryStepRounds) {

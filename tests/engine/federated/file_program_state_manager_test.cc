@@ -19,6 +19,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <new>
 #include <set>
 
 namespace milepost::testing {
@@ -419,6 +420,30 @@ TEST(ProgramState, FallsBackOnlyIfAskedAndSaysWhy) {
   EXPECT_THAT(versions_of(next), ElementsAre(1, 2, 3, 4, 5, 6));
   EXPECT_OK(next.remove_all());
   EXPECT_THAT(versions_of(next), IsEmpty());
+}
+
+// What makes nothing of bytes that are what was saved: an older version is no better.
+template <ErrorCode code> struct Failing {
+  Tree::Bytes to_bytes() const { return {}; }
+  static Result<Failing> from_bytes(std::span<const std::byte>) { return Error(code, "cannot be"); }
+};
+struct Throwing {
+  Tree::Bytes to_bytes() const { return {}; }
+  static Throwing from_bytes(std::span<const std::byte>) { throw std::bad_alloc(); }
+};
+
+TEST(ProgramState, DoesNotFallBackForTheProgramsOwnErrors) {
+  auto states = open_states(small_states(std::make_shared<SimulatedStore>()));
+  save_versions(states, {1, 2});
+  const auto load = [&](const ProgramValue& sampler) {
+    ProgramValue form = structure();
+    form["sampler"] = sampler;
+    return states.load_latest(form, {.fallback = true});
+  };
+  expect_error(load(Throwing{}), ErrorCode::failed_precondition, {"step 2: leaf sampler: from_bytes threw"});
+  expect_error(load(Failing<ErrorCode::io>{}), ErrorCode::io, {"step 2: leaf sampler: cannot be"});
+  expect_error(load(Failing<ErrorCode::corruption>{}), ErrorCode::corruption, {"step 2: leaf sampler: cannot be"});
+  EXPECT_EQ(load(Sampler{})->version, 2);
 }
 
 // A float is the tensor that numpy users have in a float32 of their own.

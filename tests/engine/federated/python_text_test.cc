@@ -144,6 +144,11 @@ TEST(PythonText, StridesAreFollowed) {
   std::int32_t values[] = {1, 2, 3, 4, 5, 6};
   EXPECT_EQ(python_text(Tree(Tensor::of(values, {3, 2}, {1, 3}))), "[[1, 4], [2, 5], [3, 6]]");
   EXPECT_EQ(python_text(Tree(Tensor::of(values + 5, {6}, {-1}))), "[6, 5, 4, 3, 2, 1]");
+  std::vector<std::int16_t> many(5000);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int16_t>(i);
+  std::vector<std::int16_t> turned(many.rbegin(), many.rend());
+  EXPECT_EQ(python_text(Tree(Tensor::of(turned.data() + 4999, {50, 100}, {-100, -1}))),
+            python_text(Tree(Tensor::of(many.data(), {50, 100}))));
 }
 
 TEST(PythonText, PackedElements) {

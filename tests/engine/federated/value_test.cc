@@ -204,12 +204,21 @@ TEST(ProgramObject, ComesBackAsWhatItWas) {
   const auto& object = std::get<ProgramValue::Object>(value.value());
   const auto back = object->from_bytes(object->to_bytes().value());
   EXPECT_EQ(ProgramValue(back.value()).get_if<Plain>()->letter, 'q');
-  const ProgramValue refusing = Refusing{};
-  expect_error(std::get<ProgramValue::Object>(refusing.value())->from_bytes({}), ErrorCode::failed_precondition,
-               {"from_bytes threw"});
   const ProgramValue sampler = Sampler{};
   expect_error(std::get<ProgramValue::Object>(sampler.value())->from_bytes({}), ErrorCode::corruption,
                {"a sampler without a seed"});
+}
+
+class ThrowingObject final : public ProgramObject {
+ public:
+  Result<Tree::Bytes> to_bytes() const override { throw std::runtime_error("not me"); }
+  Result<std::shared_ptr<const ProgramObject>> from_bytes(std::span<const std::byte>) const override { throw 7; }
+};
+
+TEST(ProgramObject, MayThrow) {
+  const ProgramValue own = ProgramValue::Object(std::make_shared<ThrowingObject>());
+  expect_error(materialize(ProgramValue::map({{"own", own}})), ErrorCode::failed_precondition,
+               {"leaf own: to_bytes threw: not me"});
 }
 
 }  // namespace
