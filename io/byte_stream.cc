@@ -24,6 +24,8 @@ namespace {
 namespace bio = boost::iostreams;
 
 constexpr std::size_t buffer_bytes = 256 << 10;
+// Of 0 to 9. The usual 6 takes ten times the memory, and is little smaller where rows are alike.
+constexpr std::uint32_t xz_level = 1;
 
 class FileSource final : public ByteSource {
  public:
@@ -171,7 +173,8 @@ class ZstdSource final : public ByteSource {
 
 template <class Compressor> class CompressingSink final : public ByteSink {
  public:
-  explicit CompressingSink(WriteFile& file) : inner_(file) {}
+  template <class... Options>
+  explicit CompressingSink(WriteFile& file, const Options&... options) : inner_(file), compressor_(options...) {}
 
   Result<void> write(std::span<const std::byte> data) override try {
     SinkDevice device{&inner_};
@@ -219,7 +222,8 @@ std::unique_ptr<ByteSink> make_byte_sink(WriteFile& file, Compression compressio
   switch (compression) {
     case Compression::gzip: return std::make_unique<CompressingSink<bio::gzip_compressor>>(file);
     case Compression::bzip2: return std::make_unique<CompressingSink<bio::bzip2_compressor>>(file);
-    case Compression::xz: return std::make_unique<CompressingSink<bio::lzma_compressor>>(file);
+    case Compression::xz:
+      return std::make_unique<CompressingSink<bio::lzma_compressor>>(file, bio::lzma_params(xz_level));
     case Compression::zstd: return std::make_unique<CompressingSink<bio::zstd_compressor>>(file);
     case Compression::none: break;
   }

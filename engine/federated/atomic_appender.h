@@ -23,6 +23,7 @@
 #include "milepost/engine/federated/append_intent.h"
 #include "milepost/io/store.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,6 +35,9 @@ namespace milepost {
 // Not thread-safe. The store must outlive it.
 class AtomicAppender {
  public:
+  // So that the directory has a name, too.
+  static constexpr std::size_t file_name_bytes_max = 245;
+
   // Makes the directory, and cuts off what a crash left. The file need not exist. unavailable: another appender has it,
   // in this process or another; on a file system without locks nobody knows.
   static Result<std::unique_ptr<AtomicAppender>> open(Store& store, const std::string& file);

@@ -35,6 +35,10 @@ Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std:
 Result<void> check(const Path& path, const CsvFileReleaseManagerOptions& options) {
   if (path.name.empty() || path.name == "." || path.name == "..")
     return invalid("the path does not end in a file's name");
+  if (path.name.size() > AtomicAppender::file_name_bytes_max) {
+    return invalid("a file's name must not be longer than " + std::to_string(AtomicAppender::file_name_bytes_max) +
+                   " bytes");
+  }
   const std::string& key = options.key_fieldname;
   if (key.empty()) return invalid("key_fieldname is empty");
   if (key.find('\0') != key.npos || !is_valid_utf8(key))

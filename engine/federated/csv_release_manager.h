@@ -41,10 +41,11 @@ class CsvFileReleaseManager final : public ReleaseManager<std::int64_t> {
   // through once. Of what a crash left of a release, whatever its process, nothing stays: neither a part of a row, nor
   // a temporary file. A name that ends in .gz, .bz2, .xz or .zst means a file compressed like that.
   //
-  // invalid_argument: a path without a name, a key_fieldname that is empty or holds a zero byte, or a compressed file
-  // in append mode. failed_precondition: the file has no column of that name, or no bytes. corruption, naming file and
-  // line: a row with too many or too few cells, or with a key that is no integer. unavailable: another manager, in
-  // this process or another, has the file open.
+  // invalid_argument: a path without a name, or with one of more than 245 bytes, a key_fieldname that is empty or holds
+  // a zero byte, or a compressed file in append mode. failed_precondition: the file has no column of that name, or no
+  // bytes. corruption, naming file and line: two columns of one name, a row with too many or too few cells, with a key
+  // that is no integer (of digits alone, perhaps behind a '-'), or damaged. unavailable: another manager, in this
+  // process or another, has the file open.
   static Result<CsvFileReleaseManager> open(const std::string& file_path, CsvFileReleaseManagerOptions options = {});
   CsvFileReleaseManager(CsvFileReleaseManager&&) noexcept;
   CsvFileReleaseManager& operator=(CsvFileReleaseManager&&) noexcept;

@@ -17,7 +17,7 @@ using ReleaseFilter = std::function<bool(const std::string& path)>;
 
 // The value without the leaves that the filter turns down, and without the maps and lists in which nothing is left (or
 // ever was); nothing if nothing is left of it. What moves up in a list has a new index. Awaits no reference.
-// failed_precondition if the filter throws.
+// failed_precondition if the filter throws; the error of a CheckpointError, if it is one.
 Result<std::optional<ProgramValue>> filter_value(const ProgramValue& value, const ReleaseFilter& filter);
 
 // As safe as the manager that it releases to. Values of which nothing is left are not released, and that is no error.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Files of releases, read by Python's own csv module (and gzip, bz2, lzma): every cell is what Python prints.
+"""Files of releases, read by Python's own csv module (and gzip, bz2, lzma; zstd by its command, if there is one): every
+cell is what Python prints.
 
 Usage: csv_python_test.py RELEASE_ROWS
 """
@@ -10,6 +11,7 @@ import gzip
 import io
 import lzma
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -25,6 +27,12 @@ def random_bits():
 
 DOUBLES = [struct.unpack("<d", struct.pack("<Q", bits))[0] for bits in random_bits()]
 FLOATS = [struct.unpack("<f", struct.pack("<I", bits >> 32))[0] for bits in random_bits()]
+
+
+def open_zstd(path, mode, encoding, newline):
+    """Python has had no zstd before 3.14."""
+    content = subprocess.run(["zstd", "-dcq", path], check=True, capture_output=True).stdout
+    return io.StringIO(content.decode(encoding), newline=newline)
 
 
 def check_floats(cell):
@@ -62,8 +70,13 @@ with tempfile.TemporaryDirectory() as directory:
     subprocess.run([sys.argv[1], directory], check=True)
     root = pathlib.Path(directory)
     contents = {}
-    for name, opener in [("a.csv", open), ("w.csv", open), ("w.csv.gz", gzip.open), ("w.csv.bz2", bz2.open),
-                         ("w.csv.xz", lzma.open)]:
+    openers = {"a.csv": open, "w.csv": open, "w.csv.gz": gzip.open, "w.csv.bz2": bz2.open, "w.csv.xz": lzma.open,
+               "w.csv.zst": open_zstd}
+    if not shutil.which("zstd"):
+        print("no command zstd: w.csv.zst is not read")
+        del openers["w.csv.zst"]
+        (root / "w.csv.zst").unlink()
+    for name, opener in openers.items():
         with opener(root / name, "rt", encoding="utf-8", newline="") as file:
             contents[name] = file.read()
         check(list(csv.reader(io.StringIO(contents[name], newline=""))))

@@ -166,6 +166,7 @@ TEST(CsvRelease, RefusesValues) {
       {Map{{std::string("x\0", 2), 1}}, {"zero bytes"}},
       {Map{{"x", Tensor::abstract(DType::f32, {2})}}, {"x"}},
       {Map{{"x", "\xFF"}}, {"x", "UTF-8"}},
+      {Map{{"\xFF", 1}}, {"UTF-8"}},
       {Map{{"", 1}}, {}},
   };
   for (const BadValue& bad : cases) expect_error(manager.release(bad.value, 2), ErrorCode::invalid_argument, bad.parts);
@@ -187,6 +188,9 @@ TEST(CsvRelease, RefusesFiles) {
       {"key,a\r\n1,2,3\r\n", ErrorCode::corruption, {"metrics.csv", "line 2", "3 cells under 2 columns"}},
       {"key,a\r\n\r\n1,\"\n\"\r\n2\r\n", ErrorCode::corruption, {"line 5", "1 cells under 2 columns"}},
       {"key,a\r\n1.5,2\r\n", ErrorCode::corruption, {"line 2", "1.5", "integer"}},
+      {"key,a\r\n+5,2\r\n", ErrorCode::corruption, {"line 2", "\"+5\"", "integer"}},
+      {"key,a\r\n 5 ,2\r\n", ErrorCode::corruption, {"line 2", "\" 5 \"", "integer"}},
+      {"key,a\r\n1_0,2\r\n", ErrorCode::corruption, {"line 2", "\"1_0\"", "integer"}},
       {"key,a\r\n,2\r\n", ErrorCode::corruption, {"line 2", "integer"}},
       {"key,a\r\n9223372036854775808,2\r\n", ErrorCode::corruption, {"line 2", "64 bits"}},
       {"key,a\r\n1,\"2\r\n", ErrorCode::corruption, {"line 2", "does not end"}},

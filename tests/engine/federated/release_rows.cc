@@ -54,7 +54,7 @@ Result<void> release_all(const std::string& path, CsvSaveMode mode) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
-  for (const char* const name : {"a.csv", "w.csv", "w.csv.gz", "w.csv.bz2", "w.csv.xz"}) {
+  for (const char* const name : {"a.csv", "w.csv", "w.csv.gz", "w.csv.bz2", "w.csv.xz", "w.csv.zst"}) {
     const auto mode = name[0] == 'a' ? milepost::CsvSaveMode::append : milepost::CsvSaveMode::write;
     const auto released = milepost::release_all(std::string(argv[1]) + "/" + name, mode);
     if (released.has_value()) continue;
