@@ -87,8 +87,9 @@ class ItemOpener {
   }
 
   Result<void> read_manifest() {
+    // No more than the record declares: what lies behind may be endless.
     MILEPOST_ASSIGN(const auto bytes,
-                    read_file(store_, item_.directory + '/' + std::string(manifest_name), manifest_bytes_max));
+                    read_file(store_, item_.directory + '/' + std::string(manifest_name), record_.manifest_bytes));
     if (bytes.size() != record_.manifest_bytes) {
       return corrupt("has " + std::to_string(bytes.size()) + " bytes, the step record says " +
                      std::to_string(record_.manifest_bytes));

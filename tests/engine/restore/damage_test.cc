@@ -2,6 +2,7 @@
 #include "tests/engine/open_manager.h"
 #include "tests/engine/trees.h"
 #include "tests/support/bytes.h"
+#include "tests/support/forwarding_store.h"
 #include "tests/support/simulated_store.h"
 
 #include <gmock/gmock.h>
@@ -222,6 +223,39 @@ TEST_P(DamagedStep, VerifyFirstLeavesTheTargetUntouched) {
   EXPECT_EQ(manager.restore(1, {.items = {item}, .verify_first = true}).error().code(), ErrorCode::corruption);
   EXPECT_EQ(difference(before, target), "");
   EXPECT_EQ(manager.restore(1, {.items = {item}}).error().code(), ErrorCode::corruption);
+}
+
+// A store in which one file has grown to a gigabyte, which nobody may read.
+class GrownStore final : public ForwardingStore {
+ public:
+  GrownStore(std::shared_ptr<Store> inner, std::string path)
+      : ForwardingStore(std::move(inner)), path_(std::move(path)) {}
+  Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override {
+    if (path != path_) return ForwardingStore::open_file(path);
+    return std::unique_ptr<ReadFile>(std::make_unique<GrownFile>());
+  }
+
+ private:
+  struct GrownFile final : ReadFile {
+    std::uint64_t size() const override { return std::uint64_t{1} << 30; }
+    void read_at(std::uint64_t, std::span<std::byte>, IoCompletion done) override {
+      ADD_FAILURE() << "it is read";
+      done(Error(ErrorCode::io, "not to be read"));
+    }
+  };
+  const std::string path_;
+};
+
+TEST(GrownFile, IsRefusedUnread) {
+  Checkpoint checkpoint(Codec::fast());
+  for (const std::string& file : checkpoint.files("1")) {
+    SCOPED_TRACE(file);
+    auto manager = open_manager(small_options(std::make_shared<GrownStore>(checkpoint.store(), file)));
+    const auto restored = manager.restore(1);
+    ASSERT_TRUE(restored.has_error());
+    EXPECT_EQ(restored.error().code(), ErrorCode::corruption);
+    EXPECT_THAT(restored.error().to_string(), HasSubstr(file));
+  }
 }
 
 TEST(DamagedRootRecord, IsToldAndStepsStandForThemselves) {
