@@ -3,6 +3,7 @@
 #include "milepost/engine/catalog.h"
 #include "milepost/engine/checkpoint_manager.h"
 #include "milepost/engine/federated/async_calls.h"
+#include "milepost/engine/restore/fallback.h"
 #include "milepost/io/try.h"
 #include "milepost/policy/program_state_retention.h"
 
@@ -49,27 +50,6 @@ CheckpointManagerOptions manager_options(const FileProgramStateManagerOptions& o
   manager.on_event = options.on_event;
   manager.store = std::move(store);
   return manager;
-}
-
-// Whether an older version could still be good, if this one cannot be read. What does not fit the structure is the
-// program's own error.
-bool is_of_the_version(const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::corruption:
-    case ErrorCode::failed_precondition:
-    case ErrorCode::io:
-    case ErrorCode::unavailable: return true;
-    default: return false;
-  }
-}
-
-Error nothing_loads(const std::vector<SkippedVersion>& skipped) {
-  std::string message = skipped.size() == 1
-                            ? "the only version cannot be loaded"
-                            : "none of the " + std::to_string(skipped.size()) + " versions can be loaded";
-  for (const SkippedVersion& version : skipped) message += "\n  " + version.reason.to_string();
-  const Error& newest = skipped.front().reason;
-  return Error(newest.code(), std::move(message), newest.system_errno());
 }
 
 }  // namespace
@@ -150,11 +130,13 @@ Result<std::optional<LatestProgramState>> FileProgramStateManager::Impl::load_ne
       MILEPOST_ASSIGN(const auto left, list_steps(*store_, naming_));
       if (!std::binary_search(left.begin(), left.end(), *version)) return std::optional<LatestProgramState>();
     }
-    if (!options.fallback || !is_of_the_version(leaves.error())) return leaves.error();
+    if (!options.fallback || !may_fall_back(leaves.error())) return leaves.error();
     latest.skipped.push_back({*version, leaves.error()});
   }
-  if (!latest.skipped.empty()) return nothing_loads(latest.skipped);
-  return std::optional(std::move(latest));
+  if (latest.skipped.empty()) return std::optional(std::move(latest));
+  std::vector<Error> reasons;
+  for (SkippedVersion& skipped : latest.skipped) reasons.push_back(std::move(skipped.reason));
+  return nothing_to_fall_back_to("version", reasons);
 }
 
 Result<LatestProgramState> FileProgramStateManager::Impl::load_latest(const ProgramValue& structure,

@@ -2,6 +2,7 @@
 
 #include "milepost/engine/catalog.h"
 #include "milepost/engine/format/names.h"
+#include "milepost/engine/restore/fallback.h"
 #include "milepost/engine/root.h"
 #include "milepost/io/try.h"
 
@@ -31,9 +32,19 @@ Error Restorer::no_such_step(std::int64_t step) {
   return within_step(Error(ErrorCode::not_found, std::move(message)), step);
 }
 
+Error Restorer::no_steps() const {
+  return Error(ErrorCode::not_found, "there are no steps in " + context_.store->description());
+}
+
 bool Restorer::is_gone(std::int64_t step) {
   const auto info = context_.store->stat(naming_.name(step) + '/' + std::string(step_record_name));
   return info.has_error() && info.error().code() == ErrorCode::not_found;
+}
+
+Result<void> Restorer::wait_for_latest() {
+  if (!saver_) return {};
+  const auto latest = saver_->latest_step();
+  return latest ? saver_->wait_for(*latest) : Result<void>();
 }
 
 Result<StepReader> Restorer::open_step(std::int64_t step) {
@@ -52,9 +63,7 @@ Result<StepReader> Restorer::open_step(std::int64_t step) {
 
 template <class Read>
 std::invoke_result_t<Read, StepReader*> Restorer::read_step(std::optional<std::int64_t> step, const Read& read) {
-  if (!step && saver_) {
-    if (const auto latest = saver_->latest_step()) MILEPOST_TRY(saver_->wait_for(*latest));
-  }
+  if (!step) MILEPOST_TRY(wait_for_latest());
   for (;;) {
     std::int64_t wanted = step.value_or(0);
     if (!step) {
@@ -90,10 +99,51 @@ Result<Restored> Restorer::restore(std::optional<std::int64_t> step, const Resto
     if (restored.has_error()) return restored.error().within("restore from " + options.directory);
     return restored;
   }
+  if (options.fallback && !step) return restore_newest_good(options);
   return read_step(step, [&](StepReader* reader) -> Result<Restored> {
-    if (!reader) return Error(ErrorCode::not_found, "there are no steps in " + context_.store->description());
+    if (!reader) return no_steps();
     return reader->restore(options);
   });
+}
+
+Result<Restored> Restorer::restore_newest_good(RestoreOptions options) {
+  options.fallback = false;
+  // What a listener throws is told like a step that cannot be read, and is not the step's fault.
+  bool listener_threw = false;
+  if (options.on_progress) {
+    options.on_progress = [&listener_threw, listener = std::move(options.on_progress)](const Progress& progress) {
+      listener_threw = true;
+      listener(progress);
+      listener_threw = false;
+    };
+  }
+  MILEPOST_TRY(wait_for_latest());
+  std::vector<SkippedStep> skipped;
+  MILEPOST_ASSIGN(auto steps, list_steps(*context_.store, naming_));
+  while (!steps.empty()) {
+    const std::int64_t step = steps.back();
+    const auto restore = [&]() -> Result<Restored> {
+      MILEPOST_ASSIGN(StepReader reader, open_step(step));
+      return reader.restore(options);
+    };
+    auto restored = restore();
+    if (restored.has_value()) {
+      restored->skipped = std::move(skipped);
+      return restored;
+    }
+    steps.pop_back();
+    if (is_gone(step)) {  // retention makes room when there is a newer one
+      skipped.clear();
+      MILEPOST_ASSIGN(steps, list_steps(*context_.store, naming_));
+      continue;
+    }
+    if (listener_threw || !may_fall_back(restored.error())) return restored.error();
+    skipped.push_back({step, restored.error()});
+  }
+  if (skipped.empty()) return no_steps();
+  std::vector<Error> reasons;
+  for (SkippedStep& step : skipped) reasons.push_back(std::move(step.reason));
+  return nothing_to_fall_back_to("step", reasons);
 }
 
 Result<std::optional<std::int64_t>> Restorer::restore_latest(Tree& target, std::string_view item) {

@@ -32,8 +32,11 @@ class Restorer {
 
  private:
   Result<Restored> restore_from(const std::string& directory, std::optional<std::int64_t> step, RestoreOptions options);
+  Result<Restored> restore_newest_good(RestoreOptions options);
   Error no_such_step(std::int64_t step);
+  Error no_steps() const;
   bool is_gone(std::int64_t step);
+  Result<void> wait_for_latest();
   // Gives `read` an opened step, none: the latest, or null if there is none; again if that step was removed meanwhile.
   template <class Read>
   std::invoke_result_t<Read, StepReader*> read_step(std::optional<std::int64_t> step, const Read& read);

@@ -67,12 +67,23 @@ struct RestoreOptions {
   // Reads and checks everything once, casts included, before the first byte of a target is changed, and then again.
   // Without it a target's content has no meaning after an error.
   bool verify_first = false;
+  // Of the latest step: if it is damaged, of a newer format, or cannot be read, the newest one before it that is not.
+  // Nothing is removed, and Restored::skipped says what was passed over, and why. What does not fit a target or was
+  // asked for in a wrong way is an error all the same. invalid_argument with a step, and from a StepReader.
+  bool fallback = false;
   ProgressFn on_progress = {};
+};
+
+// A step that was passed over, and why.
+struct SkippedStep {
+  std::int64_t step = 0;
+  Error reason;
 };
 
 struct Restored {
   std::int64_t step = 0;
   Items items;
+  std::vector<SkippedStep> skipped = {};  // with `fallback`; the newest first
   // The tree of the only item, or of the item of that name. Throws std::out_of_range if there is none.
   Tree& tree();
   Tree& tree(std::string_view name);

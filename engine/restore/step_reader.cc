@@ -268,6 +268,9 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
     return explain(Error(ErrorCode::invalid_argument,
                          "directory: this step was opened in " + state_->context.store->description()));
   }
+  if (options.fallback) {
+    return explain(Error(ErrorCode::invalid_argument, "fallback: only the latest step can be restored with it"));
+  }
   if (options.items.empty()) {
     for (const ItemRecord& item : record().items) options.items.push_back({.name = item.name});
   }
