@@ -33,7 +33,10 @@
 
 namespace milepost {
 
-// All methods may be called from several threads at once. A handle: movable, not copyable.
+// All methods may be called from several threads at once. A handle: movable, not copyable. Nothing is thrown, not even
+// std::bad_alloc: a call that lacks memory returns no_space with ENOMEM, and so does a save that lacks it in the
+// background; what was there stays, and the next call may have it again. What a call is given (trees, options, paths)
+// is made and copied by the caller, before.
 class CheckpointManager {
  public:
   // invalid_argument names the option. not_found (no directory, and create is off), io,
@@ -80,7 +83,7 @@ class CheckpointManager {
   Result<void> check_for_errors();
   bool is_saving_in_progress() const;
   Progress save_progress() const;
-  // Of the last save that finished; none before.
+  // Of the last save that finished; none before, and where there is no memory for the reason in it.
   std::optional<SaveReport> last_save() const;
 
   SaveCounters counters() const;
@@ -107,7 +110,7 @@ class CheckpointManager {
   Result<SaveDecision> save_decision(std::int64_t step);
   // Whether the job, which is at this step, is to stop here: from the first step on that this or save() was called for
   // after the notice came.
-  // False without options.preemption.
+  // False without options.preemption, and where there is no memory to tell: then the next call tells.
   bool reached_preemption(std::int64_t step);
 
   // What would be kept and removed now, and why, for each committed step, ascending.

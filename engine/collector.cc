@@ -1,6 +1,8 @@
 #include "milepost/engine/collector.h"
 
 #include "milepost/engine/format/names.h"
+#include "milepost/engine/within_step.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -114,14 +116,19 @@ Collected Collector::collect_locked(std::vector<Victim> victims, std::vector<Vic
   const auto note = [&](const Result<void>& result) {
     if (result.has_error() && !collected.error) collected.error = result.error();
   };
+  // What is renamed must be remembered, whatever comes.
+  collected.removed.reserve(victims.size());
+  collected.in_use.reserve(victims.size());
+  put_off.reserve(victims.size());
   Trash trash;
   {
     const std::lock_guard lock(mutex_);
+    left_over_.reserve(left_over_.size() + victims.size());
     trash.swap(left_over_);
   }
   bool changed = !trash.empty();
   for (Victim& victim : victims) {
-    const auto taken = take_away(victim, trash);
+    const auto taken = caught([&] { return take_away(victim, trash); });
     if (taken.has_value() || taken.error().code() == ErrorCode::not_found) {
       collected.removed.push_back(victim.step);
       if (gone) gone();
@@ -131,16 +138,15 @@ Collected Collector::collect_locked(std::vector<Victim> victims, std::vector<Vic
     if (taken.error().code() == ErrorCode::unavailable) {
       collected.in_use.push_back(victim.step);
     } else {
-      note(Error(taken.error()).within("step " + std::to_string(victim.step)));
+      note(within_step(taken.error(), victim.step));
     }
     put_off.push_back(std::move(victim));
   }
   if (!changed) return collected;
   // Were a file unlinked before, the power could fail and bring the step's name back without it.
-  if (const auto synced = sync_renames(); synced.has_error()) {
+  if (const auto synced = caught([&] { return sync_renames(); }); synced.has_error()) {
     note(synced);
-    const std::lock_guard lock(mutex_);
-    left_over_.insert(left_over_.end(), trash.begin(), trash.end());
+    for (std::string& directory : trash) leave_over(std::move(directory));
   } else {
     note(unlink_all(std::move(trash)));
   }
@@ -151,9 +157,9 @@ Result<void> Collector::take_away(const Victim& victim, Trash& trash) {
   const auto lock = store_.lock_directory(victim.directory, LockKind::exclusive);
   if (lock.has_error() && lock.error().code() != ErrorCode::failed_precondition) return lock.error();
   if (!options_.todelete_subdir.empty()) return move_to_stay(victim);
-  const std::string name = trash_directory_name(victim.step, make_uuid());
+  std::string name = trash_directory_name(victim.step, make_uuid());
   MILEPOST_TRY(store_.rename_no_replace(victim.directory, name));
-  trash.push_back(name);
+  trash.push_back(std::move(name));
   return {};
 }
 
@@ -230,7 +236,7 @@ Result<void> Collector::unlink_all(Trash trash) {
   std::optional<Error> error;
   for (std::string& directory : trash) {
     if (!options_.background) {
-      const auto unlinked = unlink_or_keep(directory);
+      const auto unlinked = unlink_or_keep(std::move(directory));
       if (unlinked.has_error() && !error) error = unlinked.error();
       continue;
     }
@@ -238,25 +244,32 @@ Result<void> Collector::unlink_all(Trash trash) {
       const std::lock_guard lock(mutex_);
       ++unlinking_;
     }
-    workers_->post([this, directory = std::move(directory)] {
-      const auto unlinked = unlink_or_keep(directory);
-      if (unlinked.has_error() && on_background_error_) on_background_error_(unlinked.error());
-      const std::lock_guard lock(mutex_);
-      if (unlinked.has_error()) error_ = error_ ? error_->and_then(unlinked.error()) : unlinked.error();
-      --unlinking_;
-      idle_.notify_all();
-    });
+    const auto posted =
+        caught([&] { workers_->post([this, directory]() mutable { unlink_in_background(std::move(directory)); }); });
+    if (posted.has_error()) unlink_in_background(std::move(directory));  // here, for want of memory
   }
   return error ? *error : Result<void>();
 }
 
-Result<void> Collector::unlink_or_keep(const std::string& directory) {
-  auto unlinked = unlink(directory);
-  if (unlinked.has_error()) {
-    const std::lock_guard lock(mutex_);
-    left_over_.push_back(directory);
-  }
+void Collector::unlink_in_background(std::string directory) noexcept {
+  const auto unlinked = unlink_or_keep(std::move(directory));
+  if (unlinked.has_error() && on_background_error_) on_background_error_(unlinked.error());
+  const std::lock_guard lock(mutex_);
+  if (unlinked.has_error()) error_ = error_ ? error_->and_then(unlinked.error()) : unlinked.error();
+  --unlinking_;
+  idle_.notify_all();
+}
+
+Result<void> Collector::unlink_or_keep(std::string directory) noexcept {
+  auto unlinked = caught([&] { return unlink(directory); });
+  if (unlinked.has_error()) leave_over(std::move(directory));
   return unlinked;
+}
+
+// What there is no memory to remember is swept by the next manager.
+void Collector::leave_over(std::string directory) noexcept {
+  const std::lock_guard lock(mutex_);
+  static_cast<void>(caught([&] { left_over_.push_back(std::move(directory)); }));
 }
 
 Result<void> Collector::unlink(const std::string& directory) {
@@ -265,7 +278,7 @@ Result<void> Collector::unlink(const std::string& directory) {
   std::mutex mutex;
   std::optional<Error> error;  // the first; guarded by mutex
   const std::function<void(std::size_t)> remove_file = [&](std::size_t i) {
-    const auto removed = unless_gone(store_.remove_file(listing.files[i]));
+    const auto removed = caught([&] { return unless_gone(store_.remove_file(listing.files[i])); });
     const std::lock_guard lock(mutex);
     if (removed.has_error() && !error) error = removed.error();
   };

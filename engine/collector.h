@@ -55,7 +55,7 @@ struct Collected {
 class Collector {
  public:
   // The options have been checked. `on_background_error` is told of each failure of the background, on its threads,
-  // before wait_idle() returns.
+  // before wait_idle() returns; it throws nothing.
   explicit Collector(Store& store, CollectorOptions options = {},
                      std::function<void(const Error&)> on_background_error = {});
   ~Collector();  // waits; nobody hears of errors: wait() before
@@ -99,7 +99,9 @@ class Collector {
   Result<void> sweep(bool attempts);
 
   Result<void> unlink_all(Trash trash);
-  Result<void> unlink_or_keep(const std::string& directory);
+  void unlink_in_background(std::string directory) noexcept;
+  Result<void> unlink_or_keep(std::string directory) noexcept;
+  void leave_over(std::string directory) noexcept;
   Result<void> unlink(const std::string& directory);
 
   Store& store_;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -23,9 +24,13 @@ template <class T> class Spares {
     return std::make_unique<T>();
   }
 
-  void put(std::unique_ptr<T> spare) {
+  // One that there is no place for goes.
+  void put(std::unique_ptr<T> spare) noexcept {
     const std::lock_guard lock(mutex_);
-    free_.push_back(std::move(spare));
+    try {
+      free_.push_back(std::move(spare));
+    } catch (const std::bad_alloc&) {
+    }
   }
 
  private:

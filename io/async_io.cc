@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -57,13 +58,17 @@ Piece next_piece(const Transfer& transfer) {
   return piece;
 }
 
-Error failure_of(const Transfer& transfer, const Piece& piece, int system_errno) {
-  const std::string call = transfer.write ? "pwrite " : "pread ";
-  return Error::from_errno(system_errno, call + transfer.file->name + "@" + std::to_string(piece.offset));
+Error failure_of(const Transfer& transfer, const Piece& piece, int system_errno) noexcept {
+  const char* const call = transfer.write ? "pwrite " : "pread ";
+  try {
+    return Error::from_errno(system_errno, call + transfer.file->name + "@" + std::to_string(piece.offset));
+  } catch (const std::bad_alloc&) {
+    return Error::from_errno(system_errno, call);
+  }
 }
 
 // Takes in the result of a piece: bytes, or minus the errno. Returns how the transfer ended, if it did.
-std::optional<Result<std::size_t>> advance(Transfer& transfer, const Piece& piece, std::int64_t result) {
+std::optional<Result<std::size_t>> advance(Transfer& transfer, const Piece& piece, std::int64_t result) noexcept {
   if (result == -EINTR) return std::nullopt;
   if (result == -EINVAL && piece.direct) {
     transfer.file->direct_refused = true;  // go on through the page cache
@@ -129,7 +134,7 @@ struct AsyncIo::State {
   std::size_t in_flight = 0;          // protected by mutex
   std::uint64_t bytes_in_flight = 0;  // protected by mutex
 
-  void start(std::unique_ptr<Transfer> transfer) {
+  void start(std::unique_ptr<Transfer> transfer) noexcept {
     {
       const std::lock_guard lock(mutex);
       ++in_flight;
@@ -143,17 +148,26 @@ struct AsyncIo::State {
     go_on(std::move(transfer));
   }
 
-  // Hands the next piece to whoever carries it.
-  void go_on(std::unique_ptr<Transfer> transfer) {
-    const Piece piece = next_piece(*transfer);
-    if (!piece.direct || transfer->file->uring == nullptr) {
-      pool->post([this, transfer = std::move(transfer)]() mutable { work(std::move(transfer)); });
+  void go_on(std::unique_ptr<Transfer> transfer) noexcept {
+    try {
+      hand_on(*transfer);
+      static_cast<void>(transfer.release());  // whoever carries it owns it, and may have ended it by now
+    } catch (...) {
+      finish(std::move(transfer), Error::of_exception(ErrorCode::io).within("start a transfer"));
+    }
+  }
+
+  // Hands the next piece, and with it the transfer, to whoever carries it. Throws where there is no memory for that.
+  void hand_on(Transfer& transfer) {
+    const Piece piece = next_piece(transfer);
+    Transfer* const raw = &transfer;
+    if (!piece.direct || transfer.file->uring == nullptr) {
+      pool->post([this, raw] { work(std::unique_ptr<Transfer>(raw)); });
       return;
     }
-    UringFile& file = *transfer->file->uring;
-    const bool write = transfer->write;
-    // std::function wants a handler that can be copied.
-    UringFile::Handler handler = [this, raw = transfer.release(), piece](std::int64_t result) {
+    UringFile& file = *transfer.file->uring;
+    const bool write = transfer.write;
+    UringFile::Handler handler = [this, raw, piece](std::int64_t result) {
       std::unique_ptr<Transfer> owned(raw);
       if (auto ended = advance(*owned, piece, result)) {
         finish(std::move(owned), std::move(*ended));
@@ -169,7 +183,7 @@ struct AsyncIo::State {
   }
 
   // On a thread of the pool: moves pieces until the transfer ends, or the next one is for the ring.
-  void work(std::unique_ptr<Transfer> transfer) {
+  void work(std::unique_ptr<Transfer> transfer) noexcept {
     for (;;) {
       const Piece piece = next_piece(*transfer);
       if (piece.direct && transfer->file->uring != nullptr) return go_on(std::move(transfer));
@@ -180,7 +194,7 @@ struct AsyncIo::State {
   }
 
   // The file may be gone as soon as `done` is called.
-  void finish(std::unique_ptr<Transfer> transfer, Result<std::size_t> result) {
+  void finish(std::unique_ptr<Transfer> transfer, Result<std::size_t> result) noexcept {
     transfer->span.end();
     const std::size_t bytes = transfer->bytes;
     transfer->done(std::move(result));
@@ -219,8 +233,8 @@ Result<std::unique_ptr<AsyncIo>> AsyncIo::create(IoBackend backend, int threads)
   try {
     const BlockAllSignals inherited_by_the_threads;
     state->pool.emplace(std::max(threads, 1));
-  } catch (const std::exception& failure) {
-    return Error(ErrorCode::unavailable, std::string("start I/O threads: ") + failure.what());
+  } catch (...) {
+    return Error::of_exception(ErrorCode::unavailable).within("start I/O threads");
   }
   return std::unique_ptr<AsyncIo>(new AsyncIo(std::move(state)));
 }
@@ -233,7 +247,8 @@ void AsyncIo::attach(TransferFile& file) {
 
 void AsyncIo::write(TransferFile& file, std::uint64_t offset, std::span<const std::byte> data, IoCompletion done) {
   if (data.empty()) return done(std::size_t{0});
-  auto transfer = std::make_unique<Transfer>();
+  std::unique_ptr<Transfer> transfer(new (std::nothrow) Transfer);
+  if (!transfer) return done(Error::out_of_memory().within("start a write"));
   transfer->file = &file;
   transfer->write = true;
   transfer->direct = static_cast<bool>(file.direct);
@@ -249,7 +264,8 @@ void AsyncIo::read(TransferFile& file, std::uint64_t file_size, std::uint64_t of
   if (into.empty() || offset >= file_size) return done(std::size_t{0});
   const std::size_t wanted = std::min<std::uint64_t>(into.size(), file_size - offset);
   if (read_cached(file.buffered.get(), offset, into.first(wanted))) return done(wanted);
-  auto transfer = std::make_unique<Transfer>();
+  std::unique_ptr<Transfer> transfer(new (std::nothrow) Transfer);
+  if (!transfer) return done(Error::out_of_memory().within("start a read"));
   transfer->file = &file;
   transfer->direct = file.direct && !is_cached(file.buffered.get(), offset, wanted);
   transfer->offset = offset;

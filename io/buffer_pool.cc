@@ -1,5 +1,6 @@
 #include "milepost/io/buffer_pool.h"
 
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 
 #include <sys/mman.h>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -85,11 +87,20 @@ struct BufferPool::State {
   std::size_t leased_blocks = 0;
   std::size_t leased_peak_blocks = 0;
   std::size_t prefaulting_blocks = 0;  // held back by prefault()
+  std::size_t waiters_hold_blocks = 0;
 
   // Maps one more slab into `cold`; false at the bound or when the system has no memory.
   bool map_slab() {
     const std::size_t blocks = std::min(slab_blocks, capacity_blocks - mapped_blocks);
     if (blocks == 0) return false;
+    try {
+      // Room for all blocks in either list: giving one back must not need memory.
+      slabs.reserve(slabs.size() + 1);
+      cold.reserve(mapped_blocks + blocks);
+      warm.reserve(mapped_blocks + blocks);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
     std::byte* const begin = map_aligned(blocks * block_bytes, huge_pages);
     if (begin == nullptr) return false;
     slabs.push_back({begin, blocks * block_bytes});
@@ -134,21 +145,23 @@ struct BufferPool::State {
   }
 
   // A null block is for the deadline that passed.
-  Result<std::byte*> acquire(const std::chrono::steady_clock::time_point* deadline) {
+  Result<std::byte*> acquire(std::size_t held, const std::chrono::steady_clock::time_point* deadline) {
     std::unique_lock lock(mutex);
     if (waiters.empty()) {
       if (std::byte* const block = take()) return block;
-      if (leased_blocks + prefaulting_blocks == 0) return no_memory(slab_blocks * block_bytes);
     }
+    if (leased_blocks + prefaulting_blocks <= waiters_hold_blocks + held) return no_memory(slab_blocks * block_bytes);
     const TraceSlice slice("wait for memory", {{"pool", std::string_view(trace_name)}});
     Waiter self;
     const auto place = waiters.insert(waiters.end(), &self);
+    waiters_hold_blocks += held;
     const auto is_served = [&self] { return self.block != nullptr; };
     if (deadline == nullptr) {
       self.served.wait(lock, is_served);
     } else if (!self.served.wait_until(lock, *deadline, is_served)) {
       waiters.erase(place);
     }
+    waiters_hold_blocks -= held;
     return self.block;
   }
 };
@@ -189,8 +202,8 @@ BufferPool::~BufferPool() {
 
 std::size_t BufferPool::block_bytes() const { return state_->block_bytes; }
 
-Result<BufferLease> BufferPool::acquire() {
-  const Result<std::byte*> block = state_->acquire(nullptr);
+Result<BufferLease> BufferPool::acquire(std::size_t held) {
+  const Result<std::byte*> block = caught([&] { return state_->acquire(held, nullptr); });
   if (block.has_error()) return block.error();
   return BufferLease(this, *block);
 }
@@ -204,7 +217,7 @@ std::optional<BufferLease> BufferPool::try_acquire() {
 }
 
 Result<BufferLease> BufferPool::acquire_until(std::chrono::steady_clock::time_point deadline) {
-  const Result<std::byte*> block = state_->acquire(&deadline);
+  const Result<std::byte*> block = caught([&] { return state_->acquire(0, &deadline); });
   if (block.has_error()) return block.error();
   if (*block == nullptr) return Error(ErrorCode::deadline_exceeded, "no staging buffer came free in time");
   return BufferLease(this, *block);
@@ -212,12 +225,24 @@ Result<BufferLease> BufferPool::acquire_until(std::chrono::steady_clock::time_po
 
 Result<void> BufferPool::prefault(std::size_t bytes, const ParallelFor& parallel_for) {
   State& state = *state_;
+  const std::size_t wanted_blocks =
+      std::min(bytes / state.block_bytes + (bytes % state.block_bytes != 0), state.capacity_blocks);
   std::vector<std::byte*> blocks;  // to touch; nobody else sees them meanwhile
+  // Whole huge pages: two threads in one would both wait for the same page.
+  const std::size_t group = state.slab_blocks;
+  std::atomic<int> first_errno = 0;
+  const std::function<void(std::size_t)> touch_group = [&](std::size_t index) {
+    const std::size_t end = std::min((index + 1) * group, blocks.size());
+    for (std::size_t i = index * group; i < end; ++i) {
+      const int result = touch(blocks[i], state.block_bytes);
+      int none = 0;
+      if (result != 0) first_errno.compare_exchange_strong(none, result);
+    }
+  };
+  blocks.reserve(wanted_blocks);  // nothing throws from here on, until they are given back
   bool out_of_memory = false;
   {
     const std::lock_guard lock(state.mutex);
-    const std::size_t wanted_blocks =
-        std::min(bytes / state.block_bytes + (bytes % state.block_bytes != 0), state.capacity_blocks);
     std::size_t touched_blocks = state.mapped_blocks - state.cold.size();
     for (; touched_blocks < wanted_blocks; ++touched_blocks) {
       if (state.cold.empty() && !state.map_slab()) {
@@ -230,18 +255,7 @@ Result<void> BufferPool::prefault(std::size_t bytes, const ParallelFor& parallel
     state.prefaulting_blocks += blocks.size();
   }
 
-  // Whole huge pages: two threads in one would both wait for the same page.
-  const std::size_t group = state.slab_blocks;
   const std::size_t groups = (blocks.size() + group - 1) / group;
-  std::atomic<int> first_errno = 0;
-  const std::function<void(std::size_t)> touch_group = [&](std::size_t index) {
-    const std::size_t end = std::min((index + 1) * group, blocks.size());
-    for (std::size_t i = index * group; i < end; ++i) {
-      const int result = touch(blocks[i], state.block_bytes);
-      int none = 0;
-      if (result != 0) first_errno.compare_exchange_strong(none, result);
-    }
-  };
   if (parallel_for) {
     parallel_for(groups, touch_group);
   } else {

@@ -65,9 +65,10 @@ class BufferPool {
 
   std::size_t block_bytes() const;
 
-  // Waits until a block is free. Waiters are served in the order in which they came. Fails only
-  // when the system has no memory left to map (no_space) and no block will come back.
-  Result<BufferLease> acquire();
+  // Waits until a block is free. Waiters are served in the order in which they came. `held`: how many blocks the caller
+  // keeps meanwhile. Fails only when no block will come back (no_space): the pool is at its bound or the system has no
+  // memory left to map, and all that are out are held by those who wait.
+  Result<BufferLease> acquire(std::size_t held = 0);
   // A block if one is free and nobody waits for it; nothing otherwise.
   std::optional<BufferLease> try_acquire();
   // As acquire(), but gives up with deadline_exceeded.

@@ -1,6 +1,7 @@
 #include "milepost/io/error.h"
 
 #include <cerrno>
+#include <new>
 #include <system_error>
 
 namespace milepost {
@@ -39,37 +40,87 @@ static ErrorCode code_of_errno(int system_errno) {
   }
 }
 
-Error Error::from_errno(int system_errno, std::string_view what) {
-  std::string message(what);
-  message += ": ";
-  message += std::generic_category().message(system_errno);
-  return Error(code_of_errno(system_errno), std::move(message), system_errno);
+// What needs memory here is only words, and goes without saying where there is none.
+template <class Function> static void with_luck(const Function& fn) noexcept {
+  try {
+    fn();
+  } catch (const std::bad_alloc&) {
+  }
 }
 
-Error& Error::within(std::string context) & {
-  context_.push_back(std::move(context));
+Error::Error(ErrorCode code, std::string message, int system_errno) noexcept : code_(code), errno_(system_errno) {
+  with_luck([&] { message_ = std::make_shared<const std::string>(std::move(message)); });
+}
+
+Error Error::from_errno(int system_errno, std::string_view what) noexcept {
+  Error error;
+  error.code_ = code_of_errno(system_errno);
+  error.errno_ = system_errno;
+  with_luck([&] {
+    std::string message(what);
+    message += ": ";
+    message += std::generic_category().message(system_errno);
+    error.message_ = std::make_shared<const std::string>(std::move(message));
+  });
+  return error;
+}
+
+Error Error::out_of_memory() noexcept {
+  Error error;
+  error.code_ = ErrorCode::no_space;
+  error.errno_ = ENOMEM;
+  return error;
+}
+
+Error Error::of_exception(ErrorCode code) noexcept {
+  try {
+    try {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::system_error& thrown) {
+      return Error(code, thrown.what(), thrown.code().value());
+    } catch (const std::exception& thrown) {
+      return Error(code, thrown.what());
+    } catch (...) {
+      return Error(code, "an unknown exception");
+    }
+  } catch (...) {  // also of making the message
+    return out_of_memory();
+  }
+}
+
+const std::string& Error::message() const {
+  static const std::string none = "out of memory";  // short enough to lie in the string itself
+  return message_ ? *message_ : none;
+}
+
+Error& Error::within(std::string_view context) & noexcept {
+  with_luck([&] { context_ = std::make_shared<const Context>(Context{std::string(context), context_}); });
   return *this;
 }
 
-Error&& Error::within(std::string context) && {
-  context_.push_back(std::move(context));
+Error&& Error::within(std::string_view context) && noexcept {
+  within(context);
   return std::move(*this);
 }
 
 std::string Error::to_string() const {
   std::string text;
-  for (auto it = context_.rbegin(); it != context_.rend(); ++it) {
-    text += *it;
+  for (const Context* context = context_.get(); context; context = context->inner.get()) {
+    text += context->text;
     text += ": ";
   }
-  return text + message_;
+  return text + message();
 }
 
-Error& Error::and_then(const Error& later) {
+Error& Error::and_then(const Error& later) noexcept {
   constexpr std::size_t told_bytes_max = 4096;
-  if (message_.size() > told_bytes_max) return *this;
-  message_ = to_string() + "; and then: " + later.to_string();
-  context_.clear();
+  if (message().size() > told_bytes_max) return *this;
+  with_luck([&] {
+    message_ = std::make_shared<const std::string>(to_string() + "; and then: " + later.to_string());
+    context_.reset();
+  });
   return *this;
 }
 

@@ -5,16 +5,19 @@
 //
 //   step 42: item model: leaf layers/3/w: pwrite data-0.bin@8388608: No space left on device
 //
+// An Error can always be made, copied and passed on: where there is no memory for its words, they are left out.
+//
 // Result<T> holds a T or an Error. It must not be ignored. `.value()` throws CheckpointError for
 // users who prefer exceptions; nothing else in the library throws one.
 #pragma once
 
 #include <boost/system/result.hpp>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <type_traits>
 
 namespace milepost {
 
@@ -23,7 +26,7 @@ enum class ErrorCode {
   not_found,            // no such step, item, leaf or directory
   already_exists,       // the step is there, and was not touched
   corruption,           // bytes on disk are not what was written: restore another step
-  no_space,             // free some space, then save again
+  no_space,             // of the disk, or of memory (ENOMEM): free some, then try again
   io,                   // the system refused or failed: see errno
   unavailable,          // held by somebody else, or not possible just now: try again later
   cancelled,            // stopped on request
@@ -39,35 +42,44 @@ std::string_view to_string(ErrorCode code);
 class [[nodiscard]] Error {
  public:
   Error() = default;
-  Error(ErrorCode code, std::string message, int system_errno = 0)
-      : code_(code), errno_(system_errno), message_(std::move(message)) {}
+  Error(ErrorCode code, std::string message, int system_errno = 0) noexcept;
 
   // The error of a failed system call: `what` names the call and its object ("open step.json").
   // The code follows from the errno (ENOSPC and EDQUOT: no_space; ENOENT: not_found; ...).
-  static Error from_errno(int system_errno, std::string_view what);
+  static Error from_errno(int system_errno, std::string_view what) noexcept;
+  // no_space, with ENOMEM.
+  static Error out_of_memory() noexcept;
+  // Of the exception that is being handled: `code`, but out_of_memory() for std::bad_alloc.
+  static Error of_exception(ErrorCode code) noexcept;
 
   ErrorCode code() const { return code_; }
   // The errno of the system call that failed, or 0.
   int system_errno() const { return errno_; }
   // The innermost message, without its context.
-  const std::string& message() const { return message_; }
+  const std::string& message() const;
 
   // Adds what was being done, outside of what was added before. Returns *this for `return e.within(...)`.
-  Error& within(std::string context) &;
-  Error&& within(std::string context) &&;
+  Error& within(std::string_view context) & noexcept;
+  Error&& within(std::string_view context) && noexcept;
 
   // The whole story on one line, outermost context first.
   std::string to_string() const;
 
   // Adds what went wrong after this, for those who can tell only one error; of very many, the first ones.
-  Error& and_then(const Error& later);
+  Error& and_then(const Error& later) noexcept;
 
  private:
+  struct Context {
+    std::string text;
+    std::shared_ptr<const Context> inner;
+  };
   ErrorCode code_ = ErrorCode::internal;
   int errno_ = 0;
-  std::string message_;
-  std::vector<std::string> context_;  // innermost first
+  // Shared with copies, which therefore allocate nothing.
+  std::shared_ptr<const std::string> message_;  // null: there was no memory for one
+  std::shared_ptr<const Context> context_;      // the outermost
 };
+static_assert(std::is_nothrow_copy_constructible_v<Error> && std::is_nothrow_copy_assignable_v<Error>);
 
 // What Result::value() throws.
 class CheckpointError : public std::runtime_error {

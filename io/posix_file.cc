@@ -75,7 +75,9 @@ class PosixWriteFile final : public WriteFile {
       result = ::fsync(file_->buffered.get());
     } while (result != 0 && errno == EINTR);
     if (result == 0) return {};
-    const Error failure = Error::from_errno(errno, "fsync " + file_->name);
+    const int system_errno = errno;
+    refusal_ = Error(ErrorCode::failed_precondition, {}, system_errno);  // whether or not there is memory for words
+    const Error failure = Error::from_errno(system_errno, "fsync " + file_->name);
     refusal_ = Error(ErrorCode::failed_precondition, failure.message() + " (the file is unusable since)",
                      failure.system_errno());
     return failure;

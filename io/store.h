@@ -6,7 +6,8 @@
 // root, and no symbolic link is followed below it. Every error names the operation, the path and
 // the errno. All methods may be called from several threads at once; a file is used by one save or
 // one restore, but its reads and writes may be issued from several threads. Files and locks must not
-// outlive their store.
+// outlive their store. Where there is no memory for a path or a message, methods throw std::bad_alloc, having changed
+// nothing or failed: who publishes a step does not take that for success.
 #pragma once
 
 #include "milepost/io/error.h"
@@ -30,7 +31,8 @@ constexpr std::uint64_t io_aligned(std::uint64_t bytes) {
 }
 
 // Receives the number of bytes moved, or the error. Called exactly once, on any thread, possibly
-// before the call that started the operation returns. It must not block or throw.
+// before the call that started the operation returns. It must not block or throw. An operation that there is no memory
+// to start ends with an error like any other; a store of yours may also throw, and then never calls it.
 using IoCompletion = std::function<void(Result<std::size_t>)>;
 
 class WriteFile {

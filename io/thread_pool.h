@@ -15,11 +15,18 @@ namespace milepost {
 // All methods but join() may be called from any thread. Tasks must not throw.
 class ThreadPool {
  public:
-  // std::system_error.
-  explicit ThreadPool(int threads) : context_(threads), work_(context_.get_executor()) {
+  explicit ThreadPool(int threads) : ThreadPool(threads, [] {}) {}
+  // Each thread calls `begin` first. std::system_error, std::bad_alloc.
+  template <class Begin>
+  ThreadPool(int threads, const Begin& begin) : context_(threads), work_(context_.get_executor()) {
     threads_.reserve(static_cast<std::size_t>(threads));
     try {
-      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { context_.run(); });
+      for (int i = 0; i < threads; ++i) {
+        threads_.emplace_back([this, begin] {
+          begin();
+          context_.run();
+        });
+      }
     } catch (...) {
       join();
       throw;
@@ -29,7 +36,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Runs a task later, in the order of posting.
+  // Runs a task later, in the order of posting. std::bad_alloc: it will not run.
   template <class Task> void post(Task&& task) { boost::asio::post(context_, std::forward<Task>(task)); }
 
   // Runs what was posted; the threads end.

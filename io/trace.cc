@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <unordered_set>
 
 namespace milepost {
@@ -53,6 +54,14 @@ void append_quoted(std::string& out, std::string_view text) {
     }
   }
   out += '"';
+}
+
+// An event that there is no memory for is left out.
+template <class Function> void with_luck(const Function& fn) noexcept {
+  try {
+    fn();
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 std::string args_json(TraceArgs args) {
@@ -141,6 +150,7 @@ class Writer {
  private:
   void add_locked(std::string_view event_text) {
     if (buffer_.size() + event_text.size() > buffer_bytes) write_out();
+    buffer_.reserve(buffer_.size() + event_text.size() + 2 + closing.size());  // all of it, or nothing
     buffer_ += written_ + buffer_.size() > 1 ? ",\n" : "\n";
     buffer_ += event_text;
   }
@@ -205,41 +215,49 @@ Result<void> Trace::start_from_environment() {
 }
 
 void Trace::flush() {
-  if (is_on()) writer().flush();
+  if (is_on()) with_luck([] { writer().flush(); });
 }
 
 void Trace::stop() { writer().stop(); }
 
-void TraceSlice::begin(const char* name, TraceArgs args) {
-  name_ = name;
-  if (args.size() > 0) args_ = args_json(args);
-  begin_ns_ = now_ns();
+void TraceSlice::begin(const char* name, TraceArgs args) noexcept {
+  with_luck([&] {
+    if (args.size() > 0) args_ = args_json(args);
+    name_ = name;
+    begin_ns_ = now_ns();
+  });
 }
 
-void TraceSlice::emit() {
+void TraceSlice::emit() noexcept {
   const std::int64_t end_ns = now_ns();
-  std::string text = event('X', std::exchange(name_, nullptr), begin_ns_);
-  text += ",\"dur\":";
-  append_us(text, end_ns - begin_ns_);
-  if (!args_.empty()) text += ",\"args\":" + args_;
-  writer().add(text + '}');
+  const char* const name = std::exchange(name_, nullptr);
+  with_luck([&] {
+    std::string text = event('X', name, begin_ns_);
+    text += ",\"dur\":";
+    append_us(text, end_ns - begin_ns_);
+    if (!args_.empty()) text += ",\"args\":" + args_;
+    writer().add(text + '}');
+  });
 }
 
-void TraceSpan::begin(const char* name, TraceArgs args) {
+void TraceSpan::begin(const char* name, TraceArgs args) noexcept {
   static std::atomic<std::uint64_t> last_id{0};
-  name_ = name;
   id_ = ++last_id;
-  writer().add(event('b', name, now_ns()) + ",\"cat\":\"milepost\",\"id\":" + std::to_string(id_) +
-               ",\"args\":" + args_json(args) + '}');
+  with_luck([&] {
+    writer().add(event('b', name, now_ns()) + ",\"cat\":\"milepost\",\"id\":" + std::to_string(id_) +
+                 ",\"args\":" + args_json(args) + '}');
+    name_ = name;
+  });
 }
 
-void TraceSpan::emit() {
-  writer().add(event('e', std::exchange(name_, nullptr), now_ns()) +
-               ",\"cat\":\"milepost\",\"id\":" + std::to_string(id_) + '}');
+void TraceSpan::emit() noexcept {
+  const char* const name = std::exchange(name_, nullptr);
+  with_luck(
+      [&] { writer().add(event('e', name, now_ns()) + ",\"cat\":\"milepost\",\"id\":" + std::to_string(id_) + '}'); });
 }
 
-void trace_detail::counter(const char* name, std::uint64_t value) {
-  writer().add(event('C', name, now_ns()) + ",\"args\":" + args_json({{"value", value}}) + '}');
+void trace_detail::counter(const char* name, std::uint64_t value) noexcept {
+  with_luck([&] { writer().add(event('C', name, now_ns()) + ",\"args\":" + args_json({{"value", value}}) + '}'); });
 }
 
 void name_thread(const char* name) { ::pthread_setname_np(::pthread_self(), name); }

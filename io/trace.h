@@ -24,7 +24,7 @@ namespace milepost {
 
 namespace trace_detail {
 extern std::atomic<bool> on;
-void counter(const char* name, std::uint64_t value);
+void counter(const char* name, std::uint64_t value) noexcept;
 }  // namespace trace_detail
 
 class Trace {
@@ -65,8 +65,8 @@ class TraceSlice {
   }
 
  private:
-  void begin(const char* name, TraceArgs args);
-  void emit();
+  void begin(const char* name, TraceArgs args) noexcept;
+  void emit() noexcept;
 
   const char* name_ = nullptr;  // null: not traced
   std::int64_t begin_ns_ = 0;
@@ -85,13 +85,13 @@ class TraceSpan {
   TraceSpan& operator=(const TraceSpan&) = delete;
 
   // For a span that was made without a name.
-  void begin(const char* name, TraceArgs args);
+  void begin(const char* name, TraceArgs args) noexcept;
   void end() {
     if (name_ != nullptr) emit();
   }
 
  private:
-  void emit();
+  void emit() noexcept;
 
   const char* name_ = nullptr;  // null: not traced
   std::uint64_t id_ = 0;

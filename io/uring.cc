@@ -29,14 +29,16 @@ struct Uring::State {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::thread thread;
+
+  ~State() {
+    work.reset();
+    if (thread.joinable()) thread.join();
+  }
 };
 
 Uring::Uring(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-Uring::~Uring() {
-  state_->work.reset();
-  state_->thread.join();
-}
+Uring::~Uring() = default;
 
 Result<std::unique_ptr<Uring>> Uring::create() {
   try {
@@ -48,8 +50,8 @@ Result<std::unique_ptr<Uring>> Uring::create() {
       context->run();
     });
     return std::unique_ptr<Uring>(new Uring(std::move(state)));
-  } catch (const std::exception& failure) {
-    return Error(ErrorCode::unavailable, std::string("io_uring: ") + failure.what());
+  } catch (...) {
+    return Error::of_exception(ErrorCode::unavailable).within("io_uring");
   }
 }
 
@@ -66,10 +68,11 @@ struct UringFile::State {
   File& take_lane() {
     const std::lock_guard lock(mutex);
     if (idle_lanes.empty()) {
+      lanes.reserve(lanes.size() + 1);  // a lane that found no place would close the descriptor
+      idle_lanes.reserve(lanes.size() + 1);
       auto lane = std::make_unique<File>(context);
       lane->assign(fd);
       lanes.push_back(std::move(lane));
-      idle_lanes.reserve(lanes.size());
       return *lanes.back();
     }
     File* const lane = idle_lanes.back();
@@ -77,13 +80,26 @@ struct UringFile::State {
     return *lane;
   }
 
+  void give_back(File& lane) {
+    const std::lock_guard lock(mutex);
+    idle_lanes.push_back(&lane);
+  }
+
+  // Calls start(lane, what Asio calls at the end).
+  template <class Start> void start(Handler handler, const Start& start) {
+    File& lane = take_lane();
+    try {
+      start(lane, completion(lane, std::move(handler)));
+    } catch (...) {
+      give_back(lane);
+      throw;
+    }
+  }
+
   // What Asio calls when the operation on `lane` is over.
   auto completion(File& lane, Handler handler) {
     return [this, &lane, handler = std::move(handler)](const boost::system::error_code& error, std::size_t bytes) {
-      {
-        const std::lock_guard lock(mutex);
-        idle_lanes.push_back(&lane);
-      }
+      give_back(lane);
       const bool at_end = error == asio::error::eof;  // Asio's word for a read of 0 bytes
       handler(error && !at_end ? -std::int64_t{error.value()} : static_cast<std::int64_t>(bytes));
     };
@@ -100,13 +116,15 @@ UringFile::~UringFile() {
 }
 
 void UringFile::write_some(std::uint64_t offset, const std::byte* data, std::size_t bytes, Handler handler) {
-  File& lane = state_->take_lane();
-  lane.async_write_some_at(offset, asio::buffer(data, bytes), state_->completion(lane, std::move(handler)));
+  state_->start(std::move(handler), [&](File& lane, auto completion) {
+    lane.async_write_some_at(offset, asio::buffer(data, bytes), std::move(completion));
+  });
 }
 
 void UringFile::read_some(std::uint64_t offset, std::byte* into, std::size_t bytes, Handler handler) {
-  File& lane = state_->take_lane();
-  lane.async_read_some_at(offset, asio::buffer(into, bytes), state_->completion(lane, std::move(handler)));
+  state_->start(std::move(handler), [&](File& lane, auto completion) {
+    lane.async_read_some_at(offset, asio::buffer(into, bytes), std::move(completion));
+  });
 }
 
 IoBackend available_io_backend() {

@@ -37,7 +37,7 @@ class UringFile {
   // Receives the bytes moved, or minus the errno. Runs on the thread of the ring. When it runs, the
   // operation is over: the file may be destroyed.
   using Handler = std::function<void(std::int64_t)>;
-  // One attempt, which may come out short.
+  // One attempt, which may come out short. std::bad_alloc, boost::system::system_error: the handler will not be called.
   void write_some(std::uint64_t offset, const std::byte* data, std::size_t bytes, Handler handler);
   void read_some(std::uint64_t offset, std::byte* into, std::size_t bytes, Handler handler);
 

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 
 namespace milepost {
 namespace {
@@ -43,40 +44,38 @@ struct Loop {
 }  // namespace
 
 struct WorkerPool::State {
-  explicit State(int threads) : pool(threads) {}
   ThreadPool pool;
 };
 
-WorkerPool::WorkerPool(int threads, int nice, const char* name)
-    : size_(std::max(1, threads)), state_(std::make_unique<State>(size_)) {
-  // Each thread lowers itself (on Linux, priority 0 means the calling thread): all must be in the
-  // task at once, or one thread would take two of the tasks.
-  auto barrier = std::make_shared<Loop>();
-  for (int i = 0; i < size_; ++i) {
-    post([barrier, nice, name, size = size_] {
-      name_thread(name);
-      // Refusals only mean normal priority.
-      constexpr sched_param none{};
-      sched_setscheduler(0, SCHED_BATCH, &none);
-      if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);
-      std::unique_lock lock(barrier->mutex);
-      ++barrier->running;
-      barrier->idle.notify_all();
-      barrier->idle.wait(lock, [&] { return barrier->running >= size; });
-    });
-  }
+WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max(1, threads)) {
+  // Each thread lowers itself: on Linux, priority 0 means the calling thread. Refusals only mean normal priority.
+  const auto lower = [nice, name] {
+    name_thread(name);
+    constexpr sched_param none{};
+    sched_setscheduler(0, SCHED_BATCH, &none);
+    if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);
+  };
+  state_.reset(new State{ThreadPool(size_, lower)});
 }
 
 WorkerPool::~WorkerPool() { state_->pool.join(); }
 
 void WorkerPool::post(std::function<void()> task) { state_->pool.post(std::move(task)); }
 
-void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) {
-  auto loop = std::make_shared<Loop>();
-  loop->fn = &fn;
-  loop->n = n;
-  const std::size_t helpers = std::min<std::size_t>(size_, n > 0 ? n - 1 : 0);
-  for (std::size_t i = 0; i < helpers; ++i) post([loop] { loop->help(); });
+void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) noexcept {
+  std::shared_ptr<Loop> loop;
+  try {
+    loop = std::make_shared<Loop>();
+    loop->fn = &fn;
+    loop->n = n;
+    const std::size_t helpers = std::min<std::size_t>(size_, n > 0 ? n - 1 : 0);
+    for (std::size_t i = 0; i < helpers; ++i) post([loop] { loop->help(); });
+  } catch (const std::bad_alloc&) {  // then there are fewer helpers, or none
+  }
+  if (!loop) {
+    for (std::size_t i = 0; i < n; ++i) fn(i);
+    return;
+  }
   loop->run();
   std::unique_lock lock(loop->mutex);
   loop->closed = true;

@@ -18,7 +18,7 @@ class WorkerPool {
  public:
   // `nice` lowers the threads' priority against the training loop's threads (0 to 19; see nice(2)).
   // `name`, at most 15 bytes, is what traces and ps call them; it lives as long as the program.
-  // std::system_error if the system does not grant them.
+  // std::system_error if the system does not grant them, std::bad_alloc.
   WorkerPool(int threads, int nice, const char* name = "milepost worker");
   ~WorkerPool();  // runs what was posted, then joins
   WorkerPool(const WorkerPool&) = delete;
@@ -26,11 +26,12 @@ class WorkerPool {
 
   int size() const { return size_; }
 
-  // Runs a task later, in the order of posting.
+  // Runs a task later, in the order of posting. std::bad_alloc: it will not run.
   void post(std::function<void()> task);
 
-  // Runs fn(0) ... fn(n - 1), the calling thread taking part, and returns when all are done.
-  void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn);
+  // Runs fn(0) ... fn(n - 1), the calling thread taking part, and returns when all are done. Throws nothing: where
+  // there is no memory to call the others, the calling thread does it all.
+  void parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) noexcept;
 
  private:
   struct State;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 
 namespace milepost {
 namespace {
@@ -10,6 +11,8 @@ std::optional<double> value_of(const StepInfo& step, const BestFn& best_fn) {
   if (step.metrics.empty()) return std::nullopt;
   try {
     return best_fn(step.metrics);
+  } catch (const std::bad_alloc&) {
+    throw;  // not an answer
   } catch (...) {
     return std::nullopt;
   }

@@ -18,6 +18,7 @@ LAYERS = {
     "engine/state/": {"io/"},
     "engine/progress.h": set(),
     "engine/spares.h": set(),
+    "engine/within_step.h": {"io/"},
     "engine/items.h": {"io/", "engine/state/"},
     "engine/format/": {"io/", "engine/state/", "policy/metrics.h"},
     "engine/item_handler.": {"io/", "engine/state/", "engine/items.h", "engine/format/"},

@@ -3,6 +3,7 @@
 #include "milepost/engine/format/names.h"
 
 #include <limits>
+#include <new>
 
 namespace milepost {
 namespace {
@@ -47,6 +48,8 @@ std::string StepNaming::name(std::int64_t step) const {
   if (is_custom_) {
     try {
       return format_.name(step);
+    } catch (const std::bad_alloc&) {
+      throw;  // not an answer
     } catch (...) {
       return {};
     }
@@ -61,6 +64,8 @@ std::optional<std::int64_t> StepNaming::parse(std::string_view directory) const 
   if (is_custom_) {
     try {
       step = format_.parse(directory);
+    } catch (const std::bad_alloc&) {
+      throw;  // not an answer
     } catch (...) {
       return std::nullopt;
     }

@@ -4,17 +4,12 @@
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/restore/fallback.h"
 #include "milepost/engine/root.h"
+#include "milepost/engine/within_step.h"
 #include "milepost/io/try.h"
 
 #include <utility>
 
 namespace milepost {
-namespace {
-
-Error within_step(Error error, std::int64_t step) { return std::move(error).within("step " + std::to_string(step)); }
-
-}  // namespace
-
 Error Restorer::no_such_step(std::int64_t step) {
   std::string message = "no such step in " + context_.store->description();
   if (const auto entries = context_.store->list_directory(""); entries.has_value()) {

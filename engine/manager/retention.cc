@@ -1,6 +1,7 @@
 #include "milepost/engine/manager/retention.h"
 
 #include "milepost/engine/format/names.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
@@ -96,7 +97,8 @@ void Retention::note_removed(const std::vector<std::int64_t>& steps, const std::
   for (const std::int64_t step : steps) {
     if (!index_.forget(step)) continue;
     const auto decision = std::find_if(plan.begin(), plan.end(), [&](const auto& d) { return d.step == step; });
-    tell_removed(step, decision == plan.end() ? std::string() : decision->reason);
+    // Without memory for the reason the next one is still to be forgotten.
+    static_cast<void>(caught([&] { tell_removed(step, decision == plan.end() ? std::string() : decision->reason); }));
   }
 }
 

@@ -2,11 +2,14 @@
 
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/item_handler.h"
+#include "milepost/engine/within_step.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <cinttypes>
 #include <cstdio>
 #include <set>
 #include <string_view>
@@ -16,8 +19,6 @@ namespace milepost {
 namespace {
 
 Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
-
-Error within_step(Error error, std::int64_t step) { return std::move(error).within("step " + std::to_string(step)); }
 
 // The end of time, when that is later.
 Saver::Clock::time_point after(std::chrono::nanoseconds wait) {
@@ -68,7 +69,7 @@ Saver::Saver(const CheckpointManagerOptions& options, const SaveContext& context
       control_(1, 0, "milepost save") {}
 
 Saver::~Saver() {
-  if (!closed_) (void)close();
+  if (!closed_) (void)caught([&] { return close(); });
 }
 
 // --- Saving.
@@ -150,15 +151,20 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
                       *waited_s,
                       options_.write_retries,
                       options.overwrite};
-  retention_.spare(step);
   auto job = std::make_shared<SaveJob>(context_, std::move(request), called);
+  const auto next =
+      std::make_shared<Run>(Run{job, StepIndex::make_room({step, 0, options.metrics}), options.overwrite});
+  auto outcome = std::make_shared<Outcome>();
   // An older error must not cost this step.
   Result<void> older;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return within_step(Error(ErrorCode::failed_precondition, "the manager is closed"), step);
+    // The last thing that can fail. It begins when the save has been announced.
+    control_.post([this, next] { run(*next); });
+    retention_.spare(step);
     older = tell_what_nobody_saw();
-    outcome_ = std::make_shared<Outcome>();
+    outcome_ = std::move(outcome);
     job_ = job;
     grace_ = std::move(grace);
     compressed_ = codec.kind != Codec::Kind::none;
@@ -170,9 +176,11 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
     counters_.waited_s += *waited_s;
   }
   emit({.kind = ManagerEventKind::save_started, .step = step});
-  control_.post([this, job, metrics = std::move(options.metrics), overwrite = options.overwrite] {
-    run(job, metrics, overwrite);
-  });
+  {
+    const std::lock_guard lock(mutex_);
+    next->announced = true;
+    changed_.notify_all();
+  }
   bool captured = job->capture(after(options_.timeout));
   // Who is told of an error may not think of memory that is still read.
   if (captured && older.has_error()) captured = job->wait_captured(after(options_.timeout));
@@ -230,10 +238,8 @@ Result<SaveDecision> Saver::decide(std::int64_t step, bool reached_preemption) {
   }
   try {
     return decide_save(decision_, context);
-  } catch (const std::exception& thrown) {
-    return Error(ErrorCode::failed_precondition, std::string("the save decision threw: ") + thrown.what());
   } catch (...) {
-    return Error(ErrorCode::failed_precondition, "the save decision threw");
+    return Error::of_exception(ErrorCode::failed_precondition).within("the save decision threw");
   }
 }
 
@@ -329,53 +335,46 @@ void Saver::finish_report(SaveReport& report) {
   report.waited_s = waited_s_;
   report.stall_s = stall_s_ > 0 ? stall_s_ : report.committed_s;  // save() has not returned yet
   report.grace = std::move(grace_);
-  last_report_ = report;
   ++counters_.committed;
   counters_.retries += report.retries;
   counters_.raw_bytes += report.raw_bytes;
   counters_.stored_bytes += report.stored_bytes;
   throughput_.add({compressed_, report.raw_bytes, report.durable_s - waited_s_, report.committed_s - waited_s_,
                    report.captured_s - waited_s_, report.stored_bytes, report.disk_s});
+  SaveReport copy = report;
+  last_report_ = std::move(copy);  // all of it or nothing
 }
 
-void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote) {
-  const std::int64_t step = job->step();
+void Saver::run(Run& run) noexcept {
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return run.announced; });
+  }
+  const std::int64_t step = run.job->step();
   TraceSlice slice("run save", {{"step", step}});
-  auto report = job->run();
+  auto report = run.job->run();
+  const bool committed = report.has_value();
   std::optional<Error> error;
-  if (report.has_error()) {
+  if (committed) {
+    run.room.mapped()->time_unix_ns = report->commit_unix_ns;
+    index_.add(std::move(run.room));
+    const auto finished = caught([&] { return finish_committed(run, *report); });
+    if (finished.has_error()) error = finished.error();
+  } else {
     error = report.error();
     // There is a step of that name all the same: published, and only its survival is unknown; the one that was not to
     // be replaced; somebody else's. For readers and for retention it counts.
-    if (context_.store->stat(index_.naming().name(step) + '/' + std::string(step_record_name)).has_value()) {
-      index_.add(step);
+    const auto record =
+        caught([&] { return context_.store->stat(index_.naming().name(step) + '/' + std::string(step_record_name)); });
+    if (record.has_value()) {
+      run.room.mapped().reset();
+      index_.add(std::move(run.room));
     }
-  } else {
-    index_.add(step, StepInfo{step, report->commit_unix_ns, metrics});
-  }
-  const bool committed = !error;
-  {
-    const std::lock_guard lock(mutex_);
-    if (committed) {
-      finish_report(*report);
-    } else {
+    {
+      const std::lock_guard lock(mutex_);
       ++counters_.failed;
       if (options_.on_save_error == OnSaveError::refuse_to_save) gave_up_ = error;
     }
-  }
-  if (committed) {
-    emit({.kind = ManagerEventKind::save_committed, .step = step, .report = *report});
-    // Removing may take long; in a grace period every second is for saving.
-    const bool put_off = is_in_grace_period();
-    std::unique_lock lock(mutex_);
-    const Retention::Committed now = with_what_was_put_off({step, overwrote, job->removal()});
-    if (put_off) {
-      removal_put_off_ = now;
-    } else {
-      lock.unlock();
-      error = remove_old_steps(now);
-    }
-  } else {
     emit({.kind = ManagerEventKind::save_failed, .step = step, .error = error});
   }
   slice.end();
@@ -389,7 +388,27 @@ void Saver::run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, boo
   changed_.notify_all();
 }
 
-Retention::Committed Saver::with_what_was_put_off(Retention::Committed now) {
+// What may fail after the commit; nothing of it undoes that.
+Result<void> Saver::finish_committed(const Run& run, SaveReport& report) {
+  const std::int64_t step = run.job->step();
+  {
+    const std::lock_guard lock(mutex_);
+    finish_report(report);
+  }
+  emit({.kind = ManagerEventKind::save_committed, .step = step, .report = report});
+  // Removing may take long; in a grace period every second is for saving.
+  const bool put_off = is_in_grace_period();
+  std::unique_lock lock(mutex_);
+  const Retention::Committed now = with_what_was_put_off({step, run.overwrite, run.job->removal()});
+  if (put_off) {
+    removal_put_off_ = now;
+    return {};
+  }
+  lock.unlock();
+  return remove_old_steps(now);
+}
+
+Retention::Committed Saver::with_what_was_put_off(Retention::Committed now) noexcept {
   const auto before = std::exchange(removal_put_off_, std::nullopt);
   if (!before) return now;
   now.overwrote |= before->overwrote;
@@ -405,11 +424,14 @@ bool Saver::is_in_grace_period() const {
   return notice && Clock::now() < notice->deadline;
 }
 
-std::optional<Error> Saver::remove_old_steps(const Retention::Committed& committed) {
-  const auto removed = retention_.remove_old_steps(committed);
-  if (removed.has_value()) return std::nullopt;
+Result<void> Saver::remove_old_steps(const Retention::Committed& committed) noexcept {
+  const auto removed = caught([&] { return retention_.remove_old_steps(committed); });
+  if (removed.has_value()) return {};
+  char what[96];
+  std::snprintf(what, sizeof what, "step %" PRId64 " is committed, but old steps could not be removed",
+                committed.newest);
   Error error = removed.error();
-  error.within("step " + std::to_string(committed.newest) + " is committed, but old steps could not be removed");
+  error.within(what);
   emit({.kind = ManagerEventKind::removal_failed, .step = committed.newest, .error = error});
   return error;
 }
@@ -445,7 +467,7 @@ Result<void> Saver::check_gave_up() const {
                gave_up_->system_errno());
 }
 
-void Saver::keep(const Error& error) {
+void Saver::keep(const Error& error) noexcept {
   const bool first = !outcome_->error || outcome_->error_seen;
   outcome_->error = first ? error : outcome_->error->and_then(error);
   outcome_->error_seen = false;
@@ -524,15 +546,14 @@ Result<void> Saver::close() {
     const std::lock_guard lock(mutex_);
     put_off = std::exchange(removal_put_off_, std::nullopt);
   }
-  std::optional<Error> failed;
-  if (put_off) failed = remove_old_steps(*put_off);
-  if (const auto retried = retention_.retry(); retried.has_error()) {
+  auto removed = put_off ? remove_old_steps(*put_off) : Result<void>();
+  if (const auto retried = caught([&] { return retention_.retry(); }); retried.has_error()) {
     emit({.kind = ManagerEventKind::removal_failed, .error = retried.error()});
-    failed = failed ? failed->and_then(retried.error()) : retried.error();
+    removed = removed.has_error() ? Error(removed.error()).and_then(retried.error()) : retried.error();
   }
-  if (failed) {
+  if (removed.has_error()) {
     const std::lock_guard lock(mutex_);
-    keep(*failed);
+    keep(removed.error());
   }
   return wait_until_finished(std::nullopt);
 }
@@ -545,20 +566,16 @@ Result<void> Saver::wait_for(std::int64_t step) {
   return too_late(current, options_.timeout);
 }
 
-void Saver::emit(const ManagerEvent& event) {
+void Saver::emit(const ManagerEvent& event) noexcept {
   if (!options_.on_event) return;
-  std::string what;
   try {
     const std::lock_guard lock(event_mutex_);
     options_.on_event(event);
-    return;
-  } catch (const std::exception& thrown) {
-    what = thrown.what();
   } catch (...) {
-    what = "an unknown exception";
+    const Error thrown = Error::of_exception(ErrorCode::failed_precondition).within("on_event threw");
+    const std::lock_guard lock(mutex_);
+    keep(within_step(thrown, event.step));
   }
-  const std::lock_guard lock(mutex_);
-  keep(within_step(Error(ErrorCode::failed_precondition, "on_event threw: " + what), event.step));
 }
 
 // --- What there is to know.

@@ -74,9 +74,17 @@ class Saver {
   Result<void> check_free(std::int64_t step, bool look);
   // unavailable while somebody has the step open: before all is written, and not only at the commit.
   Result<void> check_replaceable(std::int64_t step);
-  void finish_report(SaveReport& report);                                                 // mutex_ is held
-  void run(const std::shared_ptr<SaveJob>& job, const Metrics& metrics, bool overwrote);  // in the control thread
-  std::optional<Error> remove_old_steps(const Retention::Committed& committed);
+  // A save for the control thread.
+  struct Run {
+    std::shared_ptr<SaveJob> job;
+    StepIndex::Room room;
+    bool overwrite = false;
+    bool announced = false;  // guarded by mutex_: it is the save in flight, and events may tell of it
+  };
+  void run(Run& run) noexcept;  // in the control thread
+  Result<void> finish_committed(const Run& run, SaveReport& report);
+  void finish_report(SaveReport& report);  // mutex_ is held
+  Result<void> remove_old_steps(const Retention::Committed& committed) noexcept;
   // The save in flight, or null, and how it or the last one ends: of one moment.
   struct LastSave {
     std::shared_ptr<SaveJob> job;
@@ -90,12 +98,12 @@ class Saver {
   Result<void> tell_last();             // and of what failed in the background
   Result<void> tell_what_nobody_saw();  // the same, once
   Result<void> check_gave_up() const;
-  void keep(const Error& error);  // told like one of the last save
+  void keep(const Error& error) noexcept;  // told like one of the last save
   // What was put off for the sake of a grace period, and this.
-  Retention::Committed with_what_was_put_off(Retention::Committed now);
+  Retention::Committed with_what_was_put_off(Retention::Committed now) noexcept;
 
   Error too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const;
-  void emit(const ManagerEvent& event);
+  void emit(const ManagerEvent& event) noexcept;
 
   double now_s() const { return std::chrono::duration<double>(Clock::now() - opened_).count(); }
 

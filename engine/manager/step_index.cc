@@ -18,11 +18,12 @@ Result<void> StepIndex::reload() {
       before = version_;
     }
     MILEPOST_ASSIGN(const auto found, list_steps(*store_, naming_));
+    std::map<std::int64_t, std::optional<StepInfo>> steps;
+    for (const std::int64_t step : found) steps.emplace(step, std::nullopt);
     const std::lock_guard lock(mutex_);
     if (version_ != before) continue;  // the listing was overtaken
     ++version_;
-    steps_.clear();
-    for (const std::int64_t step : found) steps_.emplace(step, std::nullopt);
+    steps_ = std::move(steps);
     return {};
   }
 }
@@ -45,10 +46,18 @@ bool StepIndex::contains(std::int64_t step) const {
   return steps_.contains(step);
 }
 
-void StepIndex::add(std::int64_t step, std::optional<StepInfo> info) {
+StepIndex::Room StepIndex::make_room(StepInfo info) {
+  const std::int64_t step = info.step;
+  std::map<std::int64_t, std::optional<StepInfo>> one;
+  one.emplace(step, std::move(info));
+  return one.extract(step);
+}
+
+void StepIndex::add(Room room) noexcept {
   const std::lock_guard lock(mutex_);
   ++version_;
-  steps_.insert_or_assign(step, std::move(info));
+  steps_.erase(room.key());
+  steps_.insert(std::move(room));
 }
 
 bool StepIndex::forget(std::int64_t step) {
@@ -95,10 +104,14 @@ Result<StepIndex::Infos> StepIndex::infos() {
       record = Error(ErrorCode::corruption,
                      naming_.name(step) + "/step.json: is the record of step " + std::to_string(record->step));
     }
-    const std::lock_guard lock(mutex_);
+    std::optional<StepInfo> read;
     if (record.has_value()) {
-      infos.steps.push_back(info_of(*record));
-      if (version_ == before) steps_.insert_or_assign(step, infos.steps.back());
+      read = info_of(*record);
+      infos.steps.push_back(*read);
+    }
+    const std::lock_guard lock(mutex_);
+    if (read) {
+      if (version_ == before) steps_.find(step)->second = std::move(read);
     } else if (record.error().code() == ErrorCode::not_found) {
       if (version_ == before) steps_.erase(step), ++version_;
     } else if (record.error().code() == ErrorCode::corruption ||

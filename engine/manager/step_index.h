@@ -31,7 +31,10 @@ class StepIndex {
   std::optional<std::int64_t> latest() const;
   bool contains(std::int64_t step) const;
 
-  void add(std::int64_t step, std::optional<StepInfo> info = std::nullopt);
+  // Room for a step, taken ahead of its save: adding a step that is committed must not fail.
+  using Room = std::map<std::int64_t, std::optional<StepInfo>>::node_type;
+  static Room make_room(StepInfo info);
+  void add(Room room) noexcept;
   bool forget(std::int64_t step);  // whether it was known
   // Forgets the steps that somebody else has removed; whether there were any.
   Result<bool> forget_missing();

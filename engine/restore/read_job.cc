@@ -1,10 +1,10 @@
 #include "milepost/engine/restore/read_job.h"
 
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 
 #include <algorithm>
 #include <condition_variable>
-#include <exception>
 #include <optional>
 #include <utility>
 
@@ -23,7 +23,7 @@ class ReadJob {
           const ChunkErrorFn& on_error)
       : context_(context), item_(item), plan_(plan), progress_(progress), on_error_(on_error) {}
 
-  void run() {
+  Result<void> run() noexcept {
     const TraceSlice slice("read item", {{"item", item_.manifest.item}});
     for (const ChunkRead& read : plan_.reads) {
       {
@@ -44,32 +44,53 @@ class ReadJob {
     }
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return held_ == 0 && completing_ == 0; });
+    return lost_;
   }
 
  private:
-  void start(const ChunkRead& read, BufferLease lease) {
-    const Chunk& chunk = item_.chunks[read.stream][read.chunk];
-    // Aligned reads go past the page cache, and bring the padding along, which is checked too.
-    const bool direct = chunk.file_offset % io_alignment == 0;
-    const std::size_t bytes = direct ? io_aligned(chunk.stored_bytes) : chunk.stored_bytes;
-    auto block = std::make_shared<BufferLease>(std::move(lease));
+  void start(const ChunkRead& read, BufferLease lease) noexcept {
     {
       const std::lock_guard lock(mutex_);
       ++completing_;
     }
-    item_.files[read.stream]->read_at(
-        chunk.file_offset, {block->data(), bytes}, [this, &read, block](Result<std::size_t> result) {
-          read_done();
-          context_.workers->post([this, &read, block, result = std::move(result)] {
-            finish(read, result.has_error() ? Result<void>(result.error()) : process(read, *block, *result));
-            block->release();
-            leave();
-          });
-          // Only now is this thread done with the workers, which may go after run().
-          const std::lock_guard lock(mutex_);
-          --completing_;
-          changed_.notify_all();
-        });
+    const auto started = caught([&] { start_read(read, std::move(lease)); });
+    if (started.has_value()) return;
+    finish(read, started.error());
+    read_done();
+    leave();
+    completed();
+  }
+
+  void start_read(const ChunkRead& read, BufferLease lease) {
+    const Chunk& chunk = item_.chunks[read.stream][read.chunk];
+    // Aligned reads go past the page cache, and bring the padding along, which is checked too.
+    const bool direct = chunk.file_offset % io_alignment == 0;
+    const std::size_t bytes = direct ? io_aligned(chunk.stored_bytes) : chunk.stored_bytes;
+    const auto block = std::make_shared<BufferLease>(std::move(lease));
+    item_.files[read.stream]->read_at(chunk.file_offset, {block->data(), bytes},
+                                      [this, &read, block](Result<std::size_t> result) {
+                                        read_done();
+                                        decode_later(read, block, result);
+                                        // Only now is this thread done with the workers, which may go after run().
+                                        completed();
+                                      });
+  }
+
+  void decode_later(const ChunkRead& read, const std::shared_ptr<BufferLease>& block,
+                    const Result<std::size_t>& bytes) noexcept {
+    if (bytes.has_error()) return end(read, *block, bytes.error());
+    const auto posted = caught([&] {
+      context_.workers->post([this, &read, block, count = *bytes] {
+        end(read, *block, caught([&] { return process(read, *block, count); }));
+      });
+    });
+    if (posted.has_error()) end(read, *block, posted.error());
+  }
+
+  void end(const ChunkRead& read, BufferLease& block, const Result<void>& result) noexcept {
+    finish(read, result);
+    block.release();
+    leave();
   }
 
   Result<void> process(const ChunkRead& read, const BufferLease& block, std::size_t bytes) {
@@ -124,30 +145,39 @@ class ReadJob {
     }
   }
 
-  void finish(const ChunkRead& read, const Result<void>& result) {
+  void finish(const ChunkRead& read, const Result<void>& result) noexcept {
     if (result.has_value()) return;
-    const Stream& stream = item_.manifest.streams[read.stream];
     Error error = result.error();
-    error.within(item_.directory + "/" + stream.data_file + "@" +
-                 std::to_string(item_.chunks[read.stream][read.chunk].file_offset));
+    // Without memory for its place it is told as it is.
+    static_cast<void>(caught([&] {
+      error.within(item_.directory + "/" + item_.manifest.streams[read.stream].data_file + "@" +
+                   std::to_string(item_.chunks[read.stream][read.chunk].file_offset));
+    }));
     report(read, std::move(error), nullptr);
   }
 
-  void report(const ChunkRead& read, Error error, const ReadPart* misfit) {
+  void report(const ChunkRead& read, Error error, const ReadPart* misfit) noexcept {
     const std::lock_guard lock(error_mutex_);
-    if (!on_error_(read, std::move(error), misfit)) {
-      const std::lock_guard state_lock(mutex_);
-      stopped_ = true;
-    }
+    bool go_on = false;
+    const auto told = caught([&] { go_on = on_error_(read, std::move(error), misfit); });
+    const std::lock_guard state_lock(mutex_);
+    if (told.has_error()) lost_ = told;
+    if (!go_on) stopped_ = true;
   }
 
-  void read_done() {
+  void completed() noexcept {
+    const std::lock_guard lock(mutex_);
+    --completing_;
+    changed_.notify_all();
+  }
+
+  void read_done() noexcept {
     const std::lock_guard lock(mutex_);
     --reading_;
     changed_.notify_all();
   }
 
-  void leave() {
+  void leave() noexcept {
     const std::lock_guard lock(mutex_);
     --held_;
     changed_.notify_all();
@@ -168,33 +198,31 @@ class ReadJob {
   std::size_t held_ = 0;        // until they are processed
   std::size_t completing_ = 0;  // until they are handed to a worker
   bool stopped_ = false;
+  Result<void> lost_;  // what on_error_ threw
 };
 
 }  // namespace
 
-void ReadProgress::add(std::uint64_t bytes) {
+void ReadProgress::add(std::uint64_t bytes) noexcept {
   if (!fn_) return;
   const std::lock_guard lock(mutex_);
   bytes_done_ += bytes;
   if (thrown_) return;
   try {
     fn_({Phase::reading, bytes_done_, bytes_total_});
-  } catch (const std::exception& thrown) {
-    thrown_ = thrown.what();
   } catch (...) {
-    thrown_ = "an unknown exception";
+    thrown_ = Error::of_exception(ErrorCode::failed_precondition).within("on_progress threw");
   }
 }
 
 Result<void> ReadProgress::check() const {
   const std::lock_guard lock(mutex_);
-  if (!thrown_) return {};
-  return Error(ErrorCode::failed_precondition, "on_progress threw: " + *thrown_);
+  return thrown_ ? *thrown_ : Result<void>();
 }
 
-void read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
-                 const ChunkErrorFn& on_error) {
-  ReadJob(context, item, plan, progress, on_error).run();
+Result<void> read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan,
+                         ReadProgress& progress, const ChunkErrorFn& on_error) {
+  return ReadJob(context, item, plan, progress, on_error).run();
 }
 
 }  // namespace milepost

@@ -30,7 +30,7 @@ struct ItemFiles {
 class ReadProgress {
  public:
   ReadProgress(ProgressFn fn, std::uint64_t bytes_total) : fn_(std::move(fn)), bytes_total_(bytes_total) {}
-  void add(std::uint64_t bytes);
+  void add(std::uint64_t bytes) noexcept;
   // failed_precondition if the listener threw: it was not called again.
   Result<void> check() const;
 
@@ -39,15 +39,15 @@ class ReadProgress {
   const std::uint64_t bytes_total_;
   mutable std::mutex mutex_;
   std::uint64_t bytes_done_ = 0;
-  std::optional<std::string> thrown_;
+  std::optional<Error> thrown_;
 };
 
 // What became of one bad chunk: called from workers, one call at a time; false: go no further. A chunk may be good and
 // still hold an element that cannot be cast: then `misfit` is the part that wanted it, otherwise null.
 using ChunkErrorFn = std::function<bool(const ChunkRead&, Error, const ReadPart* misfit)>;
 
-// Returns when all is done and nothing is in flight.
-void read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan, ReadProgress& progress,
-                 const ChunkErrorFn& on_error);
+// Returns when all is done and nothing is in flight. The error is what `on_error` threw, and was not told of.
+Result<void> read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan,
+                         ReadProgress& progress, const ChunkErrorFn& on_error);
 
 }  // namespace milepost

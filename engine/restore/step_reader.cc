@@ -4,6 +4,8 @@
 #include "milepost/engine/restore/read_job.h"
 #include "milepost/engine/restore/restore.h"
 #include "milepost/engine/restore/target.h"
+#include "milepost/engine/within_step.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
@@ -25,6 +27,9 @@ std::string_view as_text(std::span<const std::byte> bytes) {
 }
 
 Error corrupt(std::string what) { return Error(ErrorCode::corruption, std::move(what)); }
+
+// Of a reader that lacks memory nothing follows for the bytes on the disk.
+bool is_for_memory(const Error& error) { return error.system_errno() == ENOMEM; }
 
 // Locks a step for reading, so that nobody removes it meanwhile; null where it cannot be locked: on a file
 // system without locks, and without the permission to list the directory.
@@ -191,6 +196,9 @@ struct StepReader::State {
   std::mutex mutex;
   std::map<std::string, ItemFiles, std::less<>> items;  // opened so far; guarded by mutex, never removed
 
+  static Result<StepReader> open(const RestoreContext& context, std::string directory);
+  Result<Restored> restore(RestoreOptions options);
+  Result<std::vector<Damage>> verify(const ProgressFn& on_progress);
   // With its manifest; if data is to be read, with all the rest too.
   Result<const ItemFiles*> item(std::string_view name, bool with_data);
   Result<const ItemFiles*> open_item(const ItemRecord& item_record, bool with_data, std::string& file_at_fault);
@@ -231,6 +239,10 @@ StepReader& StepReader::operator=(StepReader&&) noexcept = default;
 StepReader::~StepReader() = default;
 
 Result<StepReader> StepReader::open(const RestoreContext& context, std::string directory) {
+  return caught([&] { return State::open(context, std::move(directory)); });
+}
+
+Result<StepReader> StepReader::State::open(const RestoreContext& context, std::string directory) {
   auto state = std::make_unique<State>();
   auto lease = take_lease(*context.store, directory);
   if (lease.has_error()) {
@@ -248,31 +260,39 @@ const std::string& StepReader::directory() const { return state_->directory; }
 const StepRecord& StepReader::record() const { return state_->record; }
 
 Result<const Manifest*> StepReader::manifest(std::string_view item) {
-  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item, false));
-  return &files->manifest;
+  return caught([&]() -> Result<const Manifest*> {
+    MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item, false));
+    return &files->manifest;
+  });
 }
 
 Result<const std::vector<Chunk>*> StepReader::chunks(std::string_view item, std::size_t stream) {
-  MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item, true));
-  if (stream >= files->chunks.size()) {
-    return Error(ErrorCode::not_found,
-                 "item " + std::string(item) + ": has " + std::to_string(files->chunks.size()) + " streams");
-  }
-  return &files->chunks[stream];
+  return caught([&]() -> Result<const std::vector<Chunk>*> {
+    MILEPOST_ASSIGN(const ItemFiles* files, state_->item(item, true));
+    if (stream >= files->chunks.size()) {
+      return Error(ErrorCode::not_found,
+                   "item " + std::string(item) + ": has " + std::to_string(files->chunks.size()) + " streams");
+    }
+    return &files->chunks[stream];
+  });
 }
 
 Result<Restored> StepReader::restore(RestoreOptions options) {
-  TraceSlice slice("restore", {{"step", record().step}});
-  const auto explain = [&](Error error) { return std::move(error).within("step " + std::to_string(record().step)); };
+  auto restored = caught([&] { return state_->restore(std::move(options)); });
+  if (restored.has_error()) return within_step(restored.error(), record().step);
+  return restored;
+}
+
+Result<Restored> StepReader::State::restore(RestoreOptions options) {
+  TraceSlice slice("restore", {{"step", record.step}});
   if (!options.directory.empty()) {
-    return explain(Error(ErrorCode::invalid_argument,
-                         "directory: this step was opened in " + state_->context.store->description()));
+    return Error(ErrorCode::invalid_argument, "directory: this step was opened in " + context.store->description());
   }
   if (options.fallback) {
-    return explain(Error(ErrorCode::invalid_argument, "fallback: only the latest step can be restored with it"));
+    return Error(ErrorCode::invalid_argument, "fallback: only the latest step can be restored with it");
   }
   if (options.items.empty()) {
-    for (const ItemRecord& item : record().items) options.items.push_back({.name = item.name});
+    for (const ItemRecord& item_record : record.items) options.items.push_back({.name = item_record.name});
   }
   struct Part {
     const ItemFiles* files;
@@ -282,15 +302,15 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
   std::vector<Part> parts;
   std::set<std::string> names;
   std::uint64_t raw_bytes = 0;
-  for (RestoreItem& item : options.items) {
-    if (!names.insert(item.name).second) {
-      return explain(Error(ErrorCode::invalid_argument, "item " + item.name + ": asked for twice"));
+  for (RestoreItem& wanted : options.items) {
+    if (!names.insert(wanted.name).second) {
+      return Error(ErrorCode::invalid_argument, "item " + wanted.name + ": asked for twice");
     }
-    auto files = state_->item(item.name, true);
-    if (files.has_error()) return explain(files.error());
+    const auto files = item(wanted.name, true);
+    if (files.has_error()) return files.error();
     TraceSlice planning("plan");
-    auto target = resolve_target((*files)->manifest, std::move(item));
-    if (target.has_error()) return explain(target.error().within("item " + (*files)->manifest.item));
+    auto target = resolve_target((*files)->manifest, std::move(wanted));
+    if (target.has_error()) return target.error().within("item " + (*files)->manifest.item);
     ReadPlan plan = plan_reads((*files)->manifest, (*files)->chunks, target->leaves);
     planning.end();
     raw_bytes += plan.raw_bytes;
@@ -305,22 +325,24 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
       std::optional<Error> error;
       const auto on_error = [&](const ChunkRead& read, Error bad, const ReadPart* misfit) {
         if (error) return false;
+        error = std::move(bad);  // before anything that may throw
         const auto leaves =
             misfit ? std::vector<std::size_t>{misfit->leaf}
                    : LeafRanges(part.files->manifest).in(read.stream, &part.files->chunks[read.stream][read.chunk]);
-        std::string context = "leaf " + part.files->paths[leaves.front()];
-        if (leaves.size() > 1) context += " and " + std::to_string(leaves.size() - 1) + " more";
-        error = std::move(bad).within(std::move(context));
+        std::string leaf = "leaf " + part.files->paths[leaves.front()];
+        if (leaves.size() > 1) leaf += " and " + std::to_string(leaves.size() - 1) + " more";
+        error->within(leaf);
         return false;
       };
-      read_chunks(state_->context, *part.files, part.plan, progress, on_error);
-      if (error) return explain(error->within("item " + part.files->manifest.item));
-      if (auto told = progress.check(); told.has_error()) return explain(told.error());
+      const auto read = read_chunks(context, *part.files, part.plan, progress, on_error);
+      if (error) return error->within("item " + part.files->manifest.item);
+      MILEPOST_TRY(read);
+      MILEPOST_TRY(progress.check());
     }
   }
 
   Restored restored;
-  restored.step = record().step;
+  restored.step = record.step;
   for (Part& part : parts) {
     finish_target(part.files->manifest, part.target);
     restored.items.push_back({part.files->manifest.item, std::move(part.target.tree), part.files->handler});
@@ -337,6 +359,7 @@ Result<void> StepReader::State::verify_item(const ItemRecord& item_record, ReadP
   std::string file_at_fault;
   const auto opened = open_item(item_record, true, file_at_fault);
   if (opened.has_error()) {
+    if (is_for_memory(opened.error())) return opened.error();
     damage.push_back({file_at_fault, 0, 0, {item_record.name + ": (all)"}, opened.error()});
     return {};
   }
@@ -344,14 +367,20 @@ Result<void> StepReader::State::verify_item(const ItemRecord& item_record, ReadP
   std::optional<LeafRanges> ranges;
   for (std::uint32_t s = 0; s < files->manifest.streams.size(); ++s) MILEPOST_TRY(verify_header(*files, s, damage));
   const ReadPlan plan = plan_all_reads(files->manifest, files->chunks);
-  read_chunks(context, *files, plan, progress, [&](const ChunkRead& read, Error error, const ReadPart*) {
+  Result<void> failure;
+  const auto found = [&](const ChunkRead& read, Error error, const ReadPart*) {
+    if (is_for_memory(error)) {
+      failure = std::move(error);
+      return false;
+    }
     const Chunk& chunk = files->chunks[read.stream][read.chunk];
     if (!ranges) ranges.emplace(files->manifest);
     damage.push_back({files->directory + '/' + files->manifest.streams[read.stream].data_file, chunk.file_offset,
                       chunk.stored_bytes, name_leaves(*files, ranges->in(read.stream, &chunk)), std::move(error)});
     return true;
-  });
-  return {};
+  };
+  MILEPOST_TRY(read_chunks(context, *files, plan, progress, found));
+  return failure;
 }
 
 Result<void> StepReader::State::verify_header(const ItemFiles& item, std::uint32_t s, std::vector<Damage>& damage) {
@@ -362,6 +391,7 @@ Result<void> StepReader::State::verify_header(const ItemFiles& item, std::uint32
   std::string found(expected.size(), '\0');
   const auto read = read_at(*item.files[s], 0, std::as_writable_bytes(std::span(found)));
   if (read.has_error()) {
+    if (is_for_memory(read.error())) return read.error();
     damage.push_back(
         {file, 0, stream.data_offset, name_leaves(item, LeafRanges(item.manifest).in(s, nullptr)), read.error()});
   } else if (expected.size() != stream.data_offset || found != expected) {
@@ -399,13 +429,17 @@ Result<void> StepReader::State::find_strangers(std::vector<Damage>& damage) {
 }
 
 Result<std::vector<Damage>> StepReader::verify(const ProgressFn& on_progress) {
+  return caught([&] { return state_->verify(on_progress); });
+}
+
+Result<std::vector<Damage>> StepReader::State::verify(const ProgressFn& on_progress) {
   std::vector<Damage> damage;
   std::uint64_t raw_bytes = 0;
-  for (const ItemRecord& item : record().items) raw_bytes += item.raw_bytes;
+  for (const ItemRecord& item_record : record.items) raw_bytes += item_record.raw_bytes;
   ReadProgress progress(on_progress, raw_bytes);
-  for (const ItemRecord& item : record().items) MILEPOST_TRY(state_->verify_item(item, progress, damage));
+  for (const ItemRecord& item_record : record.items) MILEPOST_TRY(verify_item(item_record, progress, damage));
   MILEPOST_TRY(progress.check());
-  MILEPOST_TRY(state_->find_strangers(damage));
+  MILEPOST_TRY(find_strangers(damage));
   std::stable_sort(damage.begin(), damage.end(), [](const Damage& a, const Damage& b) {
     return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
   });

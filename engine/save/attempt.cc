@@ -1,7 +1,10 @@
 #include "milepost/engine/save/attempt.h"
 
 #include "milepost/engine/format/names.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/try.h"
+
+#include <new>
 
 namespace milepost {
 
@@ -28,7 +31,7 @@ Result<Attempt> Attempt::begin(Store& store, std::optional<std::int64_t> step) {
     std::string uuid = make_uuid();
     std::string directory = attempt_directory_name(step, uuid);
     MILEPOST_TRY(store.make_directory(directory));
-    auto lock = store.lock_directory(directory, LockKind::shared);
+    auto lock = caught([&] { return store.lock_directory(directory, LockKind::shared); });
     Attempt attempt(store, std::move(uuid), std::move(directory), lock.has_value() ? std::move(lock).value() : nullptr);
     // A file system without locks costs nothing here but the sweeping of dead attempts.
     if (lock.has_value() || lock.error().code() == ErrorCode::failed_precondition) return attempt;
@@ -77,15 +80,19 @@ Result<bool> Attempt::exchange(const std::string& final_name) {
     if (lock.error().code() == ErrorCode::not_found) return false;
     return lock.error();
   }
+  outcome_unknown_ = true;  // also should the call throw
   if (const auto exchanged = store_->exchange(directory_, final_name); exchanged.has_error()) {
-    // Removed by somebody who heeds no locks.
-    if (exchanged.error().code() == ErrorCode::not_found && store_->stat(directory_).has_value()) return false;
     outcome_unknown_ = exchanged.error().code() != ErrorCode::failed_precondition;
+    // Removed by somebody who heeds no locks.
+    if (exchanged.error().code() == ErrorCode::not_found && store_->stat(directory_).has_value()) {
+      outcome_unknown_ = false;
+      return false;
+    }
     return exchanged.error();
   }
   // Held until nothing is left of the old step but trash: no sweeper takes it for a dead attempt before.
   replaced_ = std::move(lock).value();
-  exchanged_ = outcome_unknown_ = true;
+  exchanged_ = true;
   MILEPOST_TRY(sync_root());
   return true;
 }
@@ -107,15 +114,18 @@ Result<void> Attempt::sync_root() {
 
 Result<void> Attempt::discard() { return remove_tree(*store_, directory_); }
 
-Error Attempt::abandon(Error cause) {
+Error Attempt::abandon(Error cause) noexcept {
   if (outcome_unknown_) return cause;
-  if (auto removed = discard(); removed.has_error()) {
+  const auto removed = caught([&] { return discard(); });
+  if (removed.has_value()) return cause;
+  try {
     return Error(
         cause.code(),
         cause.to_string() + " (and what was written could not be removed: " + removed.error().to_string() + ")",
         cause.system_errno());
+  } catch (const std::bad_alloc&) {
+    return cause;
   }
-  return cause;
 }
 
 }  // namespace milepost

@@ -17,7 +17,8 @@
 //  7. After 6 the old step, which has the attempt's name now, becomes trash. If that fails it is a dead attempt, for
 //     the next sweep, and the new step is committed all the same.
 //
-// A crash leaves a .tmp- directory, which no reader takes for a step; after an exchange it is the old step.
+// A crash leaves a .tmp- directory, which no reader takes for a step; after an exchange it is the old step. So may
+// a failure for which there was no memory to clean up after.
 #pragma once
 
 #include "milepost/engine/format/step_record.h"
@@ -59,7 +60,7 @@ class Attempt {
   Result<void> discard();
   // After a failure, when nothing is in flight: removes what was written and returns `cause`, with a
   // remark if the removal failed (what is left is swept later). Keeps everything once the outcome is unknown.
-  Error abandon(Error cause);
+  Error abandon(Error cause) noexcept;
 
  private:
   Attempt(Store& store, std::string uuid, std::string directory, std::unique_ptr<DirectoryLock> lock)

@@ -1,6 +1,7 @@
 #include "milepost/engine/save/publish_file.h"
 
 #include "milepost/engine/save/attempt.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/try.h"
 
 #include <optional>
@@ -39,10 +40,10 @@ Result<bool> publish_file(Store& store, const std::string& name, IfThere if_ther
     }
     return published;
   };
-  auto published = publish();
+  auto published = caught(publish);
   if (published.has_error()) return attempt.abandon(published.error());
   // Of an attempt that cannot be removed now, nothing is needed any more: it is swept later.
-  static_cast<void>(attempt.discard());
+  static_cast<void>(caught([&] { return attempt.discard(); }));
   return published;
 }
 

@@ -2,12 +2,13 @@
 
 #include "milepost/engine/format/data_header.h"
 #include "milepost/engine/format/names.h"
+#include "milepost/engine/within_step.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 namespace milepost {
 namespace {
@@ -55,19 +56,17 @@ void SaveJob::plan() {
 }
 
 // A broadcast view may have more chunks than there is memory for their list.
-void SaveJob::plan_if_there_is_memory() {
-  try {
-    plan();
-  } catch (const std::bad_alloc&) {
-    fail(Error(ErrorCode::no_space, "no memory for the plan of the save"));
-    items_.clear();
-    raw_bytes_ = 0;
-    chunk_count_ = 0;
-    snapshot_.emplace(std::vector<const StreamPlan*>(), *context_.staging, static_cast<SnapshotSink&>(*this));
-    const std::lock_guard lock(mutex_);
-    planned_ = true;
-    changed_.notify_all();
-  }
+void SaveJob::plan_if_there_is_memory() noexcept {
+  auto planned = caught([&] { plan(); });
+  if (planned.has_value()) return;
+  fail(planned.error().within("the plan of the save"));
+  items_.clear();
+  raw_bytes_ = 0;
+  chunk_count_ = 0;
+  snapshot_.emplace(std::vector<const StreamPlan*>(), *context_.staging, static_cast<SnapshotSink&>(*this));
+  const std::lock_guard lock(mutex_);
+  planned_ = true;
+  changed_.notify_all();
 }
 
 Snapshot& SaveJob::snapshot() {
@@ -76,7 +75,7 @@ Snapshot& SaveJob::snapshot() {
   return *snapshot_;
 }
 
-bool SaveJob::capture(Clock::time_point deadline) {
+bool SaveJob::capture(Clock::time_point deadline) noexcept {
   if (request_.mode != SnapshotMode::copy) return true;  // run() begins with it
   plan_if_there_is_memory();
   return snapshot_->start(request_.mode, context_.workers->size(), deadline);
@@ -113,27 +112,20 @@ Progress SaveJob::progress() const {
   }
 }
 
-void SaveJob::report_progress() {
+void SaveJob::report_progress() noexcept {
   if (!request_.on_progress) return;
   const std::unique_lock lock(progress_mutex_, std::try_to_lock);
   if (!lock) return;
-  std::string what;
   try {
-    return request_.on_progress(progress());
-  } catch (const std::exception& thrown) {
-    what = thrown.what();
+    request_.on_progress(progress());
   } catch (...) {
-    what = "an unknown exception";
+    fail(Error::of_exception(ErrorCode::failed_precondition).within("on_save_progress threw"));
   }
-  fail(Error(ErrorCode::failed_precondition, "on_save_progress threw: " + what));
 }
 
 // --- The control thread.
 
-Result<SaveReport> SaveJob::run() {
-  const auto explain_step = [&](Error error) {
-    return std::move(error).within("step " + std::to_string(request_.step));
-  };
+Result<SaveReport> SaveJob::run() noexcept {
   if (request_.mode == SnapshotMode::copy) {
     snapshot();  // planned by the caller's thread
   } else {
@@ -141,12 +133,9 @@ Result<SaveReport> SaveJob::run() {
     snapshot_->start(request_.mode, context_.workers->size());
   }
   TraceSlice opening("begin attempt");
-  auto begun = Attempt::begin(*context_.store, request_.step);
-  if (begun.has_value()) {
-    if (auto opened = open_files(*begun); opened.has_error()) fail(opened.error());
-  } else {
-    fail(begun.error());
-  }
+  auto begun = caught([&] { return Attempt::begin(*context_.store, request_.step); });
+  const auto opened = begun.has_value() ? caught([&] { return open_files(*begun); }) : Result<void>(begun.error());
+  if (opened.has_error()) fail(opened.error());
   opening.end();
   release_files();
 
@@ -156,13 +145,14 @@ Result<SaveReport> SaveJob::run() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return coded_ == chunk_count_ || failed_; });
   }
-  if (begun.has_value()) {
-    for (ItemState& item : items_) {
-      if (dropped()) break;
-      if (auto written = write_index(*begun, item); written.has_error()) {
-        fail(written.error().within("item " + item.record.name));
-      }
-    }
+  for (ItemState& item : items_) {
+    if (dropped()) break;
+    const auto written = caught([&]() -> Result<void> {
+      auto index = write_index(*begun, item);
+      if (index.has_error()) return index.error().within("item " + item.record.name);
+      return index;
+    });
+    if (written.has_error()) fail(written.error());
   }
   {
     const TraceSlice slice("wait for writes");
@@ -170,15 +160,12 @@ Result<SaveReport> SaveJob::run() {
     changed_.wait(lock, [&] { return finished_ == chunk_count_; });
     written_s_ = seconds_since_call();
   }
-  auto report = dropped() ? Result<SaveReport>(Error()) : commit(*begun);
-  if (dropped()) {
-    const std::lock_guard lock(mutex_);
-    report = *error_;
-  }
+  const auto failed = failure();
+  auto report = failed ? Result<SaveReport>(*failed) : caught([&] { return commit(*begun); });
   for (ItemState& item : items_) item.file.reset();
   if (report.has_error()) {
     Error error = begun.has_value() ? begun->abandon(report.error()) : report.error();
-    report = explain_step(std::move(error));
+    report = within_step(std::move(error), request_.step);
   }
   phase_ = Phase::done;
   const std::lock_guard lock(mutex_);
@@ -220,7 +207,7 @@ Result<void> SaveJob::open_files(Attempt& attempt) {
   return {};
 }
 
-void SaveJob::release_files() {
+void SaveJob::release_files() noexcept {
   bool code;
   {
     const std::lock_guard lock(mutex_);
@@ -294,10 +281,7 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   const TraceSlice slice("commit");
   phase_ = Phase::committing;
   report_progress();
-  {
-    const std::lock_guard lock(mutex_);
-    if (error_) return *error_;
-  }
+  if (const auto failed = failure()) return *failed;
   SaveReport report;
   StepRecord record;
   for (ItemState& item : items_) {
@@ -335,7 +319,7 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
     changed_.notify_all();
   }
   MILEPOST_TRY(attempt.publish(request_.final_name, request_.overwrite));
-  removal_ = attempt.trash_replaced();
+  removal_ = caught([&] { return attempt.trash_replaced(); });
   report.step = request_.step;
   report.mode = request_.mode;
   report.commit_unix_ns = record.commit_unix_ns;

@@ -58,7 +58,8 @@ struct SaveRequest {
   bool overwrite = false;  // a step that is there; see Attempt::publish
 };
 
-// All methods may be called from several threads at once, but capture() and run() once each.
+// All methods may be called from several threads at once, but capture() and run() once each. Once it is made it throws
+// nothing: where memory is lacking, the save fails.
 class SaveJob final : public std::enable_shared_from_this<SaveJob>, private SnapshotSink {
  public:
   using Clock = std::chrono::steady_clock;
@@ -72,9 +73,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // In the caller's thread: in copy mode returns when the state is frozen, else at once, leaving even
   // the planning to run(). False: it was not frozen by the deadline, because no staging memory came free; the save has
   // failed then.
-  bool capture(Clock::time_point deadline = Clock::time_point::max());
+  bool capture(Clock::time_point deadline = Clock::time_point::max()) noexcept;
   // In the control thread: the rest, up to the commit. Returns when nothing is in flight any more.
-  Result<SaveReport> run();
+  Result<SaveReport> run() noexcept;
 
   // The freezing, to be waited for or helped. It never outlives the state that it reads.
   Snapshot& snapshot();
@@ -122,45 +123,47 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   };
 
   void plan();
-  void plan_if_there_is_memory();
+  void plan_if_there_is_memory() noexcept;
 
-  void take(std::size_t segment, BufferLease block) override;
-  bool dropped() const override { return failed_.load(std::memory_order_relaxed); }
-  void drop(std::size_t segment) override;
-  void need_room() override;
-  void fail(Error error) override;
-  void captured() override;
-  void post(std::function<void()> task) override;
+  void take(std::size_t segment, BufferLease block) noexcept override;
+  bool dropped() const noexcept override { return failed_.load(std::memory_order_relaxed); }
+  void drop(std::size_t segment) noexcept override;
+  void need_room() noexcept override;
+  void fail(Error error) noexcept override;
+  void captured() noexcept override;
+  bool post(std::function<void()> task) noexcept override;
 
-  void start_coding();  // lets the workers at what is staged, once files are open
-  void work();          // one unit: codes a staged chunk, or a pending segment in place
-  void code_staged(Staged staged);
-  void code_in_place(std::size_t segment);
-  Result<Block> coding_block();
+  void start_coding() noexcept;  // lets the workers at what is staged, once files are open
+  void call_workers(std::size_t units) noexcept;
+  void work() noexcept;  // one unit: codes a staged chunk, or a pending segment in place
+  void code_staged(Staged staged) noexcept;
+  void code_in_place(std::size_t segment) noexcept;
+  Result<Block> coding_block(std::size_t held);
   Result<Block> gather(ChunkId id);  // the chunk's bytes from the caller's memory, in a coding block
   // Code a chunk, and enqueue its write unless there is an error.
   Result<void> write_uncompressed(ChunkId id);
   Result<void> encode(ChunkId id, Staged staged);
-  void record_raw(ChunkId id, const BufferLease& block);
-  void record(ChunkId id, const EncodedChunk& encoded);
-  // Each chunk is finished once: by its write, or without one after a failure.
+  void record_raw(ChunkId id, const BufferLease& block) noexcept;
+  void record(ChunkId id, const EncodedChunk& encoded) noexcept;
+  // Each chunk is finished once: by its write, or without one after a failure. If this throws, there will be no write.
   void enqueue_write(ChunkId id, Block block, std::size_t bytes);
-  void pump_writes();
-  void start_write(PendingWrite write);
-  void written(PendingWrite write, Result<std::size_t> result);
-  bool may_retry(const Error& error);
-  void mark_finished(std::size_t chunks);
+  void pump_writes() noexcept;
+  void start_write(PendingWrite write) noexcept;
+  void written(PendingWrite write, Result<std::size_t> result) noexcept;
+  bool may_retry(const Error& error) noexcept;
+  void mark_finished(std::size_t chunks) noexcept;
 
-  void report_progress();
+  void report_progress() noexcept;
 
   Result<void> open_files(Attempt& attempt);
-  void release_files();
+  void release_files() noexcept;
   Result<void> write_index(Attempt& attempt, ItemState& item);
   SaveFigures figures() const;
   Result<SaveReport> commit(Attempt& attempt);
 
   double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
-  Error explain(ChunkId id, Error error) const;
+  Error explain(ChunkId id, Error error) const noexcept;
+  std::optional<Error> failure() const;
   std::string leaf_of(ChunkId id) const;
   std::string_view name_for_trace(ChunkId id) const;  // of the leaf; empty if the save began without a trace
 

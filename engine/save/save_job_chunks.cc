@@ -1,5 +1,6 @@
 // The chunks of a save: from the snapshot through coding to the disk.
 #include "milepost/engine/save/save_job.h"
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
@@ -16,31 +17,40 @@ constexpr std::size_t write_depth_max = 8;
 
 // --- What the snapshot calls.
 
-void SaveJob::take(std::size_t segment_index, BufferLease block) {
+void SaveJob::take(std::size_t segment_index, BufferLease block) noexcept {
   ItemState& item = items_[snapshot_->plan_of(segment_index)];
   const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
-  const auto shared = std::make_shared<BufferLease>(std::move(block));
-  // What is written as it is need not wait for its digest.
-  if (uncompressed_) enqueue_write({&item, segment.first_chunk}, shared, segment.raw_bytes);
-  bool work_is_on;
-  {
+  std::uint32_t handed_on = 0;  // chunks that somebody will finish
+  bool work_is_on = false;
+  const auto taken = caught([&] {
+    const auto shared = std::make_shared<BufferLease>(std::move(block));
+    // What is written as it is need not wait for its digest.
+    if (uncompressed_) {
+      enqueue_write({&item, segment.first_chunk}, shared, segment.raw_bytes);
+      handed_on = segment.chunk_count;
+    }
     const std::lock_guard lock(mutex_);
+    work_is_on = coding_;
     for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
       staged_.push_back({{&item, c}, shared, item.plan.chunks[c].raw_offset - segment.raw_offset});
+      if (!uncompressed_) ++handed_on;
     }
-    work_is_on = coding_;
+  });
+  if (taken.has_error()) {
+    fail(taken.error());
+    mark_finished(segment.chunk_count - handed_on);
   }
-  for (std::uint32_t c = 0; work_is_on && c < segment.chunk_count; ++c) post([this] { work(); });
+  if (work_is_on) call_workers(segment.chunk_count);
 }
 
-void SaveJob::drop(std::size_t segment) {
+void SaveJob::drop(std::size_t segment) noexcept {
   mark_finished(items_[snapshot_->plan_of(segment)].plan.segments[snapshot_->index_of(segment)].chunk_count);
 }
 
 // The state is larger than the pool: coding and writing make room while it is copied.
-void SaveJob::need_room() { start_coding(); }
+void SaveJob::need_room() noexcept { start_coding(); }
 
-void SaveJob::captured() {
+void SaveJob::captured() noexcept {
   {
     const std::lock_guard lock(mutex_);
     captured_s_ = seconds_since_call();
@@ -50,13 +60,14 @@ void SaveJob::captured() {
   start_coding();
 }
 
-void SaveJob::post(std::function<void()> task) {
-  context_.workers->post([self = shared_from_this(), task = std::move(task)] { task(); });
+bool SaveJob::post(std::function<void()> task) noexcept {
+  return caught([&] { context_.workers->post([self = shared_from_this(), task = std::move(task)] { task(); }); })
+      .has_value();
 }
 
 // --- Coding and writing.
 
-void SaveJob::start_coding() {
+void SaveJob::start_coding() noexcept {
   std::size_t units;
   {
     const std::lock_guard lock(mutex_);
@@ -66,10 +77,18 @@ void SaveJob::start_coding() {
     units = staged_.size();
     if (request_.mode != SnapshotMode::copy) units += snapshot_->segment_count();  // to be read in place
   }
-  for (std::size_t i = 0; i < units; ++i) post([this] { work(); });
+  call_workers(units);
 }
 
-void SaveJob::work() {
+void SaveJob::call_workers(std::size_t units) noexcept {
+  for (; units > 0; --units) {
+    if (post([this] { work(); })) continue;
+    fail(Error::out_of_memory().within("call a worker"));
+    work();  // which now only drops what it finds
+  }
+}
+
+void SaveJob::work() noexcept {
   std::optional<Staged> staged;
   {
     const std::lock_guard lock(mutex_);
@@ -85,7 +104,7 @@ void SaveJob::work() {
   }
 }
 
-void SaveJob::code_staged(Staged staged) {
+void SaveJob::code_staged(Staged staged) noexcept {
   const ChunkId id = staged.chunk;
   if (uncompressed_) {  // its write is under way, and finishes it
     if (!dropped()) record_raw(id, *staged.block);
@@ -93,20 +112,20 @@ void SaveJob::code_staged(Staged staged) {
   } else if (dropped()) {
     staged.block.reset();
     mark_finished(1);
-  } else if (const auto encoded = encode(id, std::move(staged)); encoded.has_error()) {
+  } else if (const auto encoded = caught([&] { return encode(id, std::move(staged)); }); encoded.has_error()) {
     fail(explain(id, encoded.error()));
     mark_finished(1);
   }
   snapshot_->block_freed();
 }
 
-void SaveJob::code_in_place(std::size_t segment_index) {
+void SaveJob::code_in_place(std::size_t segment_index) noexcept {
   ItemState& item = items_[snapshot_->plan_of(segment_index)];
   const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
   for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
     const ChunkId id{&item, c};
     if (!dropped()) {
-      const auto written = uncompressed_ ? write_uncompressed(id) : encode(id, {});
+      const auto written = caught([&] { return uncompressed_ ? write_uncompressed(id) : encode(id, {}); });
       if (written.has_value()) continue;
       fail(explain(id, written.error()));
     }
@@ -115,14 +134,14 @@ void SaveJob::code_in_place(std::size_t segment_index) {
   snapshot_->mark_captured(segment_index);
 }
 
-Result<SaveJob::Block> SaveJob::coding_block() {
-  MILEPOST_ASSIGN(BufferLease lease, context_.coding->acquire());
+Result<SaveJob::Block> SaveJob::coding_block(std::size_t held) {
+  MILEPOST_ASSIGN(BufferLease lease, context_.coding->acquire(held));
   return std::make_shared<BufferLease>(std::move(lease));
 }
 
 Result<SaveJob::Block> SaveJob::gather(ChunkId id) {
   const PlannedChunk& chunk = id.planned();
-  MILEPOST_ASSIGN(Block block, coding_block());
+  MILEPOST_ASSIGN(Block block, coding_block(0));
   id.item->plan.copy(chunk.raw_offset, chunk.raw_bytes, chunk.first_source, block->data());
   return block;
 }
@@ -138,11 +157,12 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
   const PlannedChunk& chunk = id.planned();
   // Not staged: read from the caller's memory, unless the bytes are scattered there.
   const std::byte* raw = staged.block ? staged.block->data() + staged.offset : id.item->plan.in_place(chunk);
-  if (!raw) {
+  const bool scattered = raw == nullptr;
+  if (scattered) {
     MILEPOST_ASSIGN(staged.block, gather(id));
     raw = staged.block->data();
   }
-  MILEPOST_ASSIGN(const Block out, coding_block());
+  MILEPOST_ASSIGN(const Block out, coding_block(scattered ? 1 : 0));
   const TraceSlice slice("code", {{"leaf", name_for_trace(id)}, {"bytes", chunk.raw_bytes}});
   auto encoder = context_.encoders->take();
   const auto encoded = encoder->encode(request_.codec, chunk.kind, {raw, chunk.raw_bytes}, out->span());
@@ -155,7 +175,7 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
   return {};
 }
 
-void SaveJob::record_raw(ChunkId id, const BufferLease& block) {
+void SaveJob::record_raw(ChunkId id, const BufferLease& block) noexcept {
   const std::size_t bytes = id.planned().raw_bytes;
   TraceSlice slice("digest", {{"leaf", name_for_trace(id)}, {"bytes", bytes}});
   const Digest digest = Digest::of({block.data(), bytes});
@@ -163,7 +183,7 @@ void SaveJob::record_raw(ChunkId id, const BufferLease& block) {
   record(id, {ChunkEncoding::raw, bytes, digest, digest});
 }
 
-void SaveJob::record(ChunkId id, const EncodedChunk& encoded) {
+void SaveJob::record(ChunkId id, const EncodedChunk& encoded) noexcept {
   Chunk& chunk = id.item->chunks[id.chunk];
   chunk.raw_offset = id.planned().raw_offset;
   chunk.raw_bytes = id.planned().raw_bytes;
@@ -194,7 +214,7 @@ void SaveJob::enqueue_write(ChunkId id, Block block, std::size_t bytes) {
   pump_writes();
 }
 
-void SaveJob::pump_writes() {
+void SaveJob::pump_writes() noexcept {
   for (;;) {
     PendingWrite write;
     bool drop;
@@ -216,21 +236,25 @@ void SaveJob::pump_writes() {
   }
 }
 
-void SaveJob::start_write(PendingWrite write) {
+void SaveJob::start_write(PendingWrite write) noexcept {
   ItemState& item = *write.chunk.item;
   // An uncompressed chunk may not have its record yet, but its place is known.
   const std::uint64_t offset =
       uncompressed_ ? item.data_offset + write.chunk.planned().raw_offset : item.chunks[write.chunk.chunk].file_offset;
   const std::span<const std::byte> bytes(write.block->data(), write.bytes);
-  item.file->write_at(offset, bytes,
-                      [self = shared_from_this(), write = std::move(write)](Result<std::size_t> result) mutable {
-                        self->written(std::move(write), std::move(result));
-                      });
+  const ChunkId chunk = write.chunk;
+  const auto started = caught([&] {
+    item.file->write_at(offset, bytes,
+                        [self = shared_from_this(), write = std::move(write)](Result<std::size_t> result) mutable {
+                          self->written(std::move(write), std::move(result));
+                        });
+  });
+  if (started.has_error()) written({chunk, nullptr, 0}, started.error());
 }
 
 // The same bytes to the same place, and no fsync has looked at the file yet: a failed write may be repeated, as a
 // failed fsync may not.
-bool SaveJob::may_retry(const Error& error) {
+bool SaveJob::may_retry(const Error& error) noexcept {
   const std::lock_guard lock(mutex_);
   if (error.code() != ErrorCode::io && error.code() != ErrorCode::unavailable) return false;
   if (failed_ || retries_ >= static_cast<std::uint64_t>(request_.write_retries)) return false;
@@ -238,7 +262,7 @@ bool SaveJob::may_retry(const Error& error) {
   return true;
 }
 
-void SaveJob::written(PendingWrite write, Result<std::size_t> result) {
+void SaveJob::written(PendingWrite write, Result<std::size_t> result) noexcept {
   if (result.has_error()) {
     if (may_retry(result.error())) return start_write(std::move(write));
     fail(explain(write.chunk, result.error()));
@@ -255,21 +279,28 @@ void SaveJob::written(PendingWrite write, Result<std::size_t> result) {
   mark_finished(1);
 }
 
-void SaveJob::mark_finished(std::size_t chunks) {
+void SaveJob::mark_finished(std::size_t chunks) noexcept {
   const std::lock_guard lock(mutex_);
   finished_ += chunks;
   changed_.notify_all();
 }
 
-void SaveJob::fail(Error error) {
+void SaveJob::fail(Error error) noexcept {
   const std::lock_guard lock(mutex_);
   if (!error_) error_ = std::move(error);
   failed_.store(true);
   changed_.notify_all();
 }
 
-Error SaveJob::explain(ChunkId id, Error error) const {
-  return std::move(error).within("leaf " + leaf_of(id)).within("item " + id.item->record.name);
+std::optional<Error> SaveJob::failure() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+Error SaveJob::explain(ChunkId id, Error error) const noexcept {
+  const auto explained = caught([&] { error.within("leaf " + leaf_of(id)).within("item " + id.item->record.name); });
+  static_cast<void>(explained);  // without memory for that, it is told as it is
+  return error;
 }
 
 std::string SaveJob::leaf_of(ChunkId id) const {

@@ -1,5 +1,6 @@
 #include "milepost/engine/save/snapshot.h"
 
+#include "milepost/io/caught.h"
 #include "milepost/io/trace.h"
 
 #include <algorithm>
@@ -7,14 +8,19 @@
 
 namespace milepost {
 
+static std::size_t segments_of(const std::vector<const StreamPlan*>& plans) {
+  std::size_t total = 0;
+  for (const StreamPlan* plan : plans) total += plan->segments.size();
+  return total;
+}
+
 Snapshot::Snapshot(std::vector<const StreamPlan*> plans, BufferPool& staging, SnapshotSink& sink)
-    : plans_(std::move(plans)), staging_(staging), sink_(sink) {
+    : plans_(std::move(plans)), staging_(staging), sink_(sink), segments_(segments_of(plans_)) {
   std::size_t total = 0;
   for (const StreamPlan* plan : plans_) {
     first_segment_.push_back(total);
     total += plan->segments.size();
   }
-  segments_.resize(total);
   for (std::uint32_t p = 0; p < plans_.size(); ++p) {
     for (std::uint32_t i = 0; i < plans_[p]->segments.size(); ++i) {
       segments_[first_segment_[p] + i].plan = p;
@@ -41,23 +47,24 @@ std::optional<std::size_t> Snapshot::claim_back() {
   return std::nullopt;
 }
 
-bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) {
+bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) noexcept {
   switch (mode) {
     case SnapshotMode::copy: {
       const std::size_t threads = std::min<std::size_t>(static_cast<std::size_t>(workers), segments_.size());
       for (std::size_t i = 1; i < threads; ++i) {
-        sink_.post([this] { copy_while_blocks_are_free(); });
+        if (!sink_.post([this] { copy_while_blocks_are_free(); })) break;  // others do without
       }
       return freeze(deadline);
     }
-    case SnapshotMode::lazy: sink_.post([this] { copy_in_background(); }); break;
+    // Without it readers in place and fences capture all.
+    case SnapshotMode::lazy: static_cast<void>(sink_.post([this] { copy_in_background(); })); break;
     case SnapshotMode::borrow: break;
   }
   return true;
 }
 
 // Of a worker, who never waits for a block: what it claims, it copies at once.
-void Snapshot::copy_while_blocks_are_free() {
+void Snapshot::copy_while_blocks_are_free() noexcept {
   while (front_.load(std::memory_order_relaxed) < segments_.size()) {
     auto block = staging_.try_acquire();
     if (!block) return;
@@ -67,7 +74,7 @@ void Snapshot::copy_while_blocks_are_free() {
   }
 }
 
-void Snapshot::copy_in_background() {
+void Snapshot::copy_in_background() noexcept {
   copy_while_blocks_are_free();
   if (front_.load() >= segments_.size()) return;
   // One that was freed just before `parked_` could be seen is found by looking once more.
@@ -78,13 +85,13 @@ void Snapshot::copy_in_background() {
   }
 }
 
-void Snapshot::block_freed() {
+void Snapshot::block_freed() noexcept {
   if (parked_.load() && parked_.exchange(false)) {
-    sink_.post([this] { copy_in_background(); });
+    static_cast<void>(sink_.post([this] { copy_in_background(); }));
   }
 }
 
-BufferLease Snapshot::wait_for_block(Clock::time_point deadline) {
+BufferLease Snapshot::wait_for_block(Clock::time_point deadline) noexcept {
   if (auto lease = staging_.try_acquire()) return std::move(*lease);
   sink_.need_room();
   if (sink_.dropped()) return {};
@@ -94,24 +101,27 @@ BufferLease Snapshot::wait_for_block(Clock::time_point deadline) {
   return {};
 }
 
-void Snapshot::copy_segment(std::size_t segment, BufferLease block) {
+void Snapshot::copy_segment(std::size_t segment, BufferLease block) noexcept {
+  const Segment& planned_segment = planned(segment);
+  if (!sink_.dropped()) {
+    const TraceSlice slice("freeze segment", {{"segment", segment}, {"bytes", planned_segment.raw_bytes}});
+    const auto copied = caught([&] {
+      plans_[segments_[segment].plan]->copy(planned_segment.raw_offset, planned_segment.raw_bytes,
+                                            planned_segment.first_source, block.data());
+    });
+    if (copied.has_error()) sink_.fail(copied.error());
+  }
   if (sink_.dropped()) {
     block.release();
     mark_captured(segment);
     sink_.drop(segment);
     return;
   }
-  const Segment& planned_segment = planned(segment);
-  {
-    const TraceSlice slice("freeze segment", {{"segment", segment}, {"bytes", planned_segment.raw_bytes}});
-    plans_[segments_[segment].plan]->copy(planned_segment.raw_offset, planned_segment.raw_bytes,
-                                          planned_segment.first_source, block.data());
-  }
   sink_.take(segment, std::move(block));
   mark_captured(segment);
 }
 
-void Snapshot::mark_captured(std::size_t segment) {
+void Snapshot::mark_captured(std::size_t segment) noexcept {
   captured_bytes_ += planned(segment).raw_bytes;
   bool all;
   {
@@ -123,9 +133,9 @@ void Snapshot::mark_captured(std::size_t segment) {
   if (all) sink_.captured();
 }
 
-void Snapshot::fence() { (void)freeze(Clock::time_point::max()); }
+void Snapshot::fence() noexcept { (void)freeze(Clock::time_point::max()); }
 
-bool Snapshot::freeze(Clock::time_point deadline) {
+bool Snapshot::freeze(Clock::time_point deadline) noexcept {
   const TraceSlice slice("freeze");
   while (const auto segment = claim_front()) copy_segment(*segment, wait_for_block(deadline));
   // Who else has claimed a segment has its memory, and waits for nothing.
@@ -133,8 +143,9 @@ bool Snapshot::freeze(Clock::time_point deadline) {
   return !sink_.dropped() || Clock::now() < deadline;
 }
 
-void Snapshot::fence(const void* data, std::size_t bytes) {
+void Snapshot::fence(const void* data, std::size_t bytes) noexcept {
   const TraceSlice slice("freeze part", {{"bytes", bytes}});
+  if (caught([&] { extents_by_address(); }).has_error()) return fence();  // no memory for the list: all is captured
   const auto* begin = static_cast<const std::byte*>(data);
   const std::byte* end = begin + bytes;
   const std::vector<Extent>& extents = extents_by_address();
@@ -161,7 +172,7 @@ void Snapshot::fence(const void* data, std::size_t bytes) {
   }
 }
 
-void Snapshot::fence_segment(std::size_t segment) {
+void Snapshot::fence_segment(std::size_t segment) noexcept {
   if (claim(segment)) copy_segment(segment, wait_for_block());
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return captured_segments_[segment]; });
@@ -169,15 +180,17 @@ void Snapshot::fence_segment(std::size_t segment) {
 
 const std::vector<Snapshot::Extent>& Snapshot::extents_by_address() {
   std::call_once(extents_once_, [this] {
+    std::vector<Extent> extents;
     for (std::uint32_t p = 0; p < plans_.size(); ++p) {
       const auto& sources = plans_[p]->sources;
       for (std::uint32_t s = 0; s < sources.size(); ++s) {
-        extents_.push_back({sources[s].memory_begin, sources[s].memory_end, p, s});
+        extents.push_back({sources[s].memory_begin, sources[s].memory_end, p, s});
       }
     }
-    std::sort(extents_.begin(), extents_.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+    std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
     const std::byte* end_max = nullptr;
-    for (Extent& extent : extents_) extent.end_max_so_far = end_max = std::max(end_max, extent.end_max_so_far);
+    for (Extent& extent : extents) extent.end_max_so_far = end_max = std::max(end_max, extent.end_max_so_far);
+    extents_ = std::move(extents);
   });
   return extents_;
 }

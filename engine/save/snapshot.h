@@ -25,7 +25,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -33,29 +32,30 @@
 
 namespace milepost {
 
-// Who gets the segments. Called from any thread, and several at once.
+// Who gets the segments. Called from any thread, and several at once; throws nothing.
 class SnapshotSink {
  public:
   // A segment that was copied, in its block.
-  virtual void take(std::size_t segment, BufferLease block) = 0;
+  virtual void take(std::size_t segment, BufferLease block) noexcept = 0;
   // Whether the rest is not wanted any more: segments are then claimed and marked, but not copied.
-  virtual bool dropped() const = 0;
+  virtual bool dropped() const noexcept = 0;
   // Instead of take(), for such a segment.
-  virtual void drop(std::size_t segment) = 0;
+  virtual void drop(std::size_t segment) noexcept = 0;
   // A copier is about to wait for a block: whatever makes room should start.
-  virtual void need_room() = 0;
+  virtual void need_room() noexcept = 0;
   // There is no memory for staging at all.
-  virtual void fail(Error error) = 0;
+  virtual void fail(Error error) noexcept = 0;
   // All segments are captured; called once.
-  virtual void captured() = 0;
-  // Runs a task on a worker; keeps the snapshot alive until then.
-  virtual void post(std::function<void()> task) = 0;
+  virtual void captured() noexcept = 0;
+  // Runs a task on a worker; keeps the snapshot alive until then. False: there is no memory to call one.
+  virtual bool post(std::function<void()> task) noexcept = 0;
 
  protected:
   virtual ~SnapshotSink() = default;
 };
 
-// All methods may be called from several threads at once, but start() once.
+// All methods may be called from several threads at once, but start() once. Once it is made nothing throws: what cannot
+// be captured for want of memory fails the sink, and is dropped.
 class Snapshot {
  public:
   using Clock = std::chrono::steady_clock;
@@ -70,16 +70,16 @@ class Snapshot {
 
   // In mode copy returns when all is captured; `workers` help. Else at once. False: no staging memory came free by the
   // deadline; the sink has been told, and what was not captured is dropped.
-  bool start(SnapshotMode mode, int workers, Clock::time_point deadline = Clock::time_point::max());
+  bool start(SnapshotMode mode, int workers, Clock::time_point deadline = Clock::time_point::max()) noexcept;
   // Return when everything, or everything in that memory, is captured, helping.
-  void fence();
-  void fence(const void* data, std::size_t bytes);
+  void fence() noexcept;
+  void fence(const void* data, std::size_t bytes) noexcept;
 
   // For readers in place: claims the last pending segment. The reader calls mark_captured() when it has read it.
   std::optional<std::size_t> claim_back();
-  void mark_captured(std::size_t segment);
+  void mark_captured(std::size_t segment) noexcept;
   // Something was given back to the pool.
-  void block_freed();
+  void block_freed() noexcept;
 
   bool is_captured() const { return captured_.load() == segments_.size(); }
   std::uint64_t captured_bytes() const { return captured_bytes_.load(); }
@@ -102,13 +102,13 @@ class Snapshot {
 
   bool claim(std::size_t segment) { return !segments_[segment].claimed.exchange(true); }
   std::optional<std::size_t> claim_front();
-  void copy_while_blocks_are_free();
-  void copy_in_background();
-  void copy_segment(std::size_t segment, BufferLease block);
-  bool freeze(Clock::time_point deadline);
+  void copy_while_blocks_are_free() noexcept;
+  void copy_in_background() noexcept;
+  void copy_segment(std::size_t segment, BufferLease block) noexcept;
+  bool freeze(Clock::time_point deadline) noexcept;
   // Empty, and the sink has been told, if there is no memory, or none by the deadline.
-  BufferLease wait_for_block(Clock::time_point deadline = Clock::time_point::max());
-  void fence_segment(std::size_t segment);
+  BufferLease wait_for_block(Clock::time_point deadline = Clock::time_point::max()) noexcept;
+  void fence_segment(std::size_t segment) noexcept;
   const std::vector<Extent>& extents_by_address();
   const Segment& planned(std::size_t segment) const {
     return plans_[segments_[segment].plan]->segments[segments_[segment].index];
@@ -121,7 +121,7 @@ class Snapshot {
   SnapshotSink& sink_;
 
   // With their own synchronization.
-  std::deque<SegmentState> segments_;
+  std::vector<SegmentState> segments_;
   std::atomic<std::size_t> front_{0};
   std::atomic<std::size_t> back_;
   std::atomic<std::size_t> captured_{0};

@@ -67,7 +67,7 @@ Result<void> ZstdDecoder::decode(std::span<const std::byte> frame, std::span<std
   if (ZSTD_isError(frame_bytes)) return malformed(ZSTD_getErrorName(frame_bytes));
   if (frame_bytes != frame.size()) return malformed("bytes follow its end");
   if (!context_) context_.reset(ZSTD_createDCtx());
-  if (!context_) return Error(ErrorCode::unavailable, "zstd: no memory for a decoder");
+  if (!context_) return Error::out_of_memory().within("zstd decoder");
   // One call for the whole frame decodes in place: it needs no window besides `content`.
   const std::size_t size =
       ZSTD_decompressDCtx(context_.get(), content.data(), content.size(), frame.data(), frame.size());

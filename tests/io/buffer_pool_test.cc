@@ -97,6 +97,22 @@ TEST(BufferPool, GivesUpAtTheDeadline) {
   EXPECT_TRUE(pool.acquire_until(steady_clock::now()).has_value()) << "a free block needs no time";
 }
 
+TEST(BufferPool, NobodyWaitsForWhatOnlyWaitersHold) {
+  BufferPool pool({.capacity_bytes = 2 * block, .block_bytes = block});
+  BufferLease mine = pool.acquire().value();
+  BufferLease others = pool.acquire().value();
+  std::thread other([&] {
+    const auto second = pool.acquire(1);
+    EXPECT_TRUE(second.has_value()) << "my block comes back";
+  });
+  while (pool.stats().waiting != 1) std::this_thread::yield();
+  const auto second = pool.acquire(1);
+  ASSERT_TRUE(second.has_error()) << "both would wait for ever";
+  EXPECT_EQ(second.error().code(), ErrorCode::no_space);
+  mine.release();
+  other.join();
+}
+
 TEST(BufferPool, ServesWaitersInTheOrderInWhichTheyCame) {
   constexpr std::size_t waiters = 6;
   BufferPool pool({.capacity_bytes = block, .block_bytes = block});

@@ -1,10 +1,15 @@
 #include "milepost/io/error.h"
 
+#include "milepost/io/caught.h"
 #include "milepost/io/try.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <functional>
+#include <new>
+#include <stdexcept>
+#include <system_error>
 
 namespace milepost {
 namespace {
@@ -19,6 +24,33 @@ TEST(Error, TellsTheWholeStoryOutermostFirst) {
   EXPECT_EQ(error.code(), ErrorCode::no_space);
   EXPECT_EQ(error.system_errno(), ENOSPC);
   EXPECT_EQ(error.message(), "pwrite data-0.bin@8388608: No space left on device");
+}
+
+TEST(Error, CopiesAreIndependent) {
+  const Error error = Error(ErrorCode::io, "pread failed").within("item model");
+  Error copy = error;
+  copy.within("step 1");
+  EXPECT_EQ(copy.to_string(), "step 1: item model: pread failed");
+  EXPECT_EQ(error.to_string(), "item model: pread failed");
+  copy.and_then(Error(ErrorCode::io, "and more").within("step 2"));
+  EXPECT_EQ(copy.to_string(), "step 1: item model: pread failed; and then: step 2: and more");
+  EXPECT_EQ(error.message(), "pread failed");
+}
+
+// What runs in a catch block.
+Error of_thrown(const std::function<void()>& fn) {
+  return caught([&] { fn(); }).error();
+}
+
+TEST(Error, TellsOfExceptions) {
+  const Error memory = of_thrown([] { throw std::bad_alloc(); }).within("step 1");
+  EXPECT_EQ(memory.code(), ErrorCode::no_space);
+  EXPECT_EQ(memory.system_errno(), ENOMEM);
+  EXPECT_EQ(memory.to_string(), "step 1: out of memory");
+  EXPECT_EQ(of_thrown([] { throw std::runtime_error("why"); }).message(), "why");
+  EXPECT_EQ(of_thrown([] { throw 1; }).message(), "an unknown exception");
+  EXPECT_EQ(of_thrown([] { throw std::system_error(EMFILE, std::generic_category()); }).system_errno(), EMFILE);
+  EXPECT_EQ(caught([]() -> Result<int> { return 3; }).value(), 3);
 }
 
 TEST(Error, CodeSaysWhatTheCallerDoesNext) {
