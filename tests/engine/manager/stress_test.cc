@@ -2,6 +2,7 @@
 #include "tests/engine/saving.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
+#include "tests/support/trials.h"
 
 #include <gtest/gtest.h>
 
@@ -34,7 +35,7 @@ TEST(Stress, SaversWaitersReadersAndRemovers) {
   std::atomic<std::uint64_t> events = 0;
   options.on_event = [&](const ManagerEvent&) { ++events; };
   std::atomic<std::int64_t> next = 1;
-  constexpr std::int64_t last = 80;
+  const auto last = trials<std::int64_t>(80, 2000);
   std::atomic<std::int64_t> acknowledged = 0;
   {
     auto manager = open_manager(options);
@@ -121,6 +122,7 @@ TEST(Stress, SaversWaitersReadersAndRemovers) {
     EXPECT_TRUE(manager.open_step(step)->verify().value().empty());
   }
   EXPECT_EQ(faults->list_directory("").value().size(), steps.size() + 1);
+  report_trials("saves by three threads among waiters, readers and removers", static_cast<std::size_t>(last));
 }
 
 }  // namespace
