@@ -30,7 +30,7 @@ Result<std::vector<PreservationDecision>> Retention::plan() {
 }
 
 Result<void> Retention::remove_old_steps(const Committed& committed) {
-  if (committed.replaced.has_error()) replaced_is_left_ = true;
+  if (committed.replaced.has_error()) attempt_is_left_ = true;
   auto given_up = remove_given_up(committed.newest);
   auto swept = committed.replaced.has_error() ? committed.replaced : remove_replaced(committed.overwrote);
   if (given_up.has_error() && swept.has_error()) return given_up.error().and_then(swept.error());
@@ -64,9 +64,11 @@ Result<void> Retention::remove_given_up(std::int64_t newest) {
 
 // In the trash, or, where it could not be put there, under the name of a dead attempt.
 Result<void> Retention::remove_replaced(bool overwrote) {
-  const bool left = replaced_is_left_.exchange(false);
-  auto removed = left && sweeps_ ? collector_.sweep() : left || overwrote ? collector_.empty_trash() : Result<void>();
-  if (left && removed.has_error()) replaced_is_left_ = true;
+  const bool left = attempt_is_left_.exchange(false);
+  auto removed = caught([&] {
+    return left && sweeps_ ? collector_.sweep() : left || overwrote ? collector_.empty_trash() : Result<void>();
+  });
+  if (left && removed.has_error()) attempt_is_left_ = true;
   return removed;
 }
 

@@ -41,6 +41,8 @@ class Retention {
   // The user's wish. not_found; unavailable while somebody has it open. As soon as readers do not see it the index does
   // not either, whatever goes wrong then; a step of that number may be saved meanwhile.
   Result<void> remove(std::int64_t step);
+  // What a failed save wrote is still there: removed after the next commit, or by retry().
+  void sweep_next_time() { attempt_is_left_ = true; }
   // What dead processes have left.
   Result<void> sweep() { return collector_.sweep(); }
 
@@ -62,8 +64,8 @@ class Retention {
   const Tell tell_;
   const bool sweeps_;  // attempts of the dead
   std::atomic<std::uint64_t> removed_count_{0};
-  std::atomic<bool> replaced_is_left_{false};  // of an overwrite, out of the trash
-  Collector collector_;                        // the first to go: its threads use the rest
+  std::atomic<bool> attempt_is_left_{false};  // of a failure, or what an overwrite replaced, out of the trash
+  Collector collector_;                       // the first to go: its threads use the rest
 };
 
 }  // namespace milepost

@@ -370,6 +370,7 @@ void Saver::run(Run& run) noexcept {
       run.room.mapped().reset();
       index_.add(std::move(run.room));
     }
+    if (run.job->left_attempt()) retention_.sweep_next_time();
     {
       const std::lock_guard lock(mutex_);
       ++counters_.failed;

@@ -118,6 +118,7 @@ Error Attempt::abandon(Error cause) noexcept {
   if (outcome_unknown_) return cause;
   const auto removed = caught([&] { return discard(); });
   if (removed.has_value()) return cause;
+  left_ = true;
   try {
     return Error(
         cause.code(),

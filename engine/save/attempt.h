@@ -61,6 +61,7 @@ class Attempt {
   // After a failure, when nothing is in flight: removes what was written and returns `cause`, with a
   // remark if the removal failed (what is left is swept later). Keeps everything once the outcome is unknown.
   Error abandon(Error cause) noexcept;
+  bool is_left() const { return left_; }  // abandoned, but not removed
 
  private:
   Attempt(Store& store, std::string uuid, std::string directory, std::unique_ptr<DirectoryLock> lock)
@@ -76,6 +77,7 @@ class Attempt {
   std::unique_ptr<DirectoryLock> replaced_;  // lock of the old step, held until that is trash
   bool exchanged_ = false;                   // what has the attempt's name is the old step
   bool outcome_unknown_ = false;             // or may be
+  bool left_ = false;
 };
 
 }  // namespace milepost

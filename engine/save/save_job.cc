@@ -165,6 +165,7 @@ Result<SaveReport> SaveJob::run() noexcept {
   for (ItemState& item : items_) item.file.reset();
   if (report.has_error()) {
     Error error = begun.has_value() ? begun->abandon(report.error()) : report.error();
+    left_attempt_ = begun.has_value() && begun->is_left();
     report = within_step(std::move(error), request_.step);
   }
   phase_ = Phase::done;

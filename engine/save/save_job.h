@@ -82,6 +82,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   // What went wrong with the step that this one replaced, when the save itself is committed. After run().
   const Result<void>& removal() const { return removal_; }
+  // Whether the save failed and what it wrote could not be removed. After run().
+  bool left_attempt() const { return left_attempt_; }
 
   bool is_durable() const { return durable_.load(); }
   // All return false if not by the deadline.
@@ -187,7 +189,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   std::atomic<Phase> phase_{Phase::capturing};
   std::mutex progress_mutex_;
 
-  Result<void> removal_;  // the control thread's
+  // The control thread's.
+  Result<void> removal_;
+  bool left_attempt_ = false;
 
   mutable std::mutex tree_mutex_;  // guards the trees once they are planned
 

@@ -50,6 +50,18 @@ TEST_F(RemovalFailure, AStepThatIsHalfDeletedIsGone) {
   }
 }
 
+// Not only by the next manager: a job that runs for months would fill the disk.
+TEST_F(RemovalFailure, WhatAFailedSaveLeftGoesAfterTheNextCommit) {
+  auto manager = open_manager(options());
+  faults_->inject({.forever = true, .operations = {Operation::sync, Operation::remove_file}});
+  EXPECT_TRUE(manager.save(1, state(1)).value());
+  EXPECT_TRUE(manager.wait_until_finished().has_error());
+  faults_->heal();
+  EXPECT_EQ(store_->list_directory("").value().size(), 2u) << "the attempt and the directory's record";
+  save_all(manager, {2});
+  EXPECT_EQ(store_->list_directory("").value().size(), 2u) << "the step and the directory's record";
+}
+
 TEST_F(RemovalFailure, EveryFailureOfTheBackgroundIsTold) {
   auto with_threads = options();
   with_threads.max_to_keep = 1;

@@ -111,6 +111,11 @@ TEST(Soak, NothingGrows) {
       std::cout << "resident after a tenth: " << plateau_bytes << " bytes, at the end: " << end_bytes << '\n';
       EXPECT_LT(static_cast<double>(end_bytes), 1.01 * static_cast<double>(plateau_bytes));
     }
+    std::size_t left = 0;
+    for (const auto& entry : fs::directory_iterator(root.path())) {
+      left += entry.path().filename().string().starts_with(".") ? 1 : 0;
+    }
+    EXPECT_LT(left, 10u) << "what failed saves wrote is not removed";
     failures = store->failures();
     store->heal();
     static_cast<void>(manager->close());
