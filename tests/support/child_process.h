@@ -43,6 +43,7 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
+  pid_t pid() const { return pid_; }
   void kill(int signal) const { ::kill(pid_, signal); }
 
   // Waits for the next number; none: there will be no more.
