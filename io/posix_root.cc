@@ -16,7 +16,6 @@ namespace milepost {
 namespace {
 
 constexpr int always = O_CLOEXEC | O_NOFOLLOW;
-constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
 int openat2_beneath(int directory, const char* path, int flags) {
   open_how how{};
@@ -37,6 +36,15 @@ int openat_again(int directory, const char* path, int flags) {
   return fd;
 }
 
+// A directory on the way to the root, where links are followed.
+UniqueFd open_directory(const std::string& path) {
+  int fd = 0;
+  do {
+    fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  return UniqueFd(fd);
+}
+
 std::string parent_of(const std::string& path) {
   const auto slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
@@ -47,7 +55,7 @@ std::string parent_of(const std::string& path) {
 // Makes one directory of the way to the root, and its name durable.
 Result<void> make_durably(const std::string& path, std::optional<mode_t> mode) {
   const std::string parent = parent_of(path);
-  const UniqueFd parent_fd(::open(parent.c_str(), directory_flags));
+  const UniqueFd parent_fd = open_directory(parent);
   if (!parent_fd) return Error::from_errno(errno, "open " + parent);
   const bool made = ::mkdir(path.c_str(), mode.value_or(0777)) == 0;
   if (!made && errno != EEXIST) return Error::from_errno(errno, "mkdir " + path);
@@ -55,7 +63,9 @@ Result<void> make_durably(const std::string& path, std::optional<mode_t> mode) {
   bool good = !made || !mode || ::chmod(path.c_str(), *mode) == 0;
   if (good) {
     call = "fsync " + parent;
-    good = ::fsync(parent_fd.get()) == 0;
+    do {
+      good = ::fsync(parent_fd.get()) == 0;
+    } while (!good && errno == EINTR);
   }
   if (good) return {};
   const Error failure = Error::from_errno(errno, call);
@@ -90,7 +100,7 @@ bool same_file(int a, int b) {
 }
 
 PosixRoot::PosixRoot(std::string as_given, UniqueFd fd) : as_given_(std::move(as_given)), fd_(std::move(fd)) {
-  has_openat2_ = UniqueFd(openat2_beneath(fd_.get(), ".", directory_flags)).get() >= 0;
+  has_openat2_ = UniqueFd(openat2_beneath(fd_.get(), ".", O_RDONLY | O_DIRECTORY)).get() >= 0;
 }
 
 Result<PosixRoot> PosixRoot::open(const std::string& root, bool create, std::optional<mode_t> mode) {
@@ -98,10 +108,10 @@ Result<PosixRoot> PosixRoot::open(const std::string& root, bool create, std::opt
   if (root.find('\0') != std::string::npos) return Error(ErrorCode::invalid_argument, "a root holds a zero byte");
   std::string path = root;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
-  UniqueFd fd(::open(path.c_str(), directory_flags));
+  UniqueFd fd = open_directory(path);
   if (!fd && errno == ENOENT && create) {
     MILEPOST_TRY(make_missing(path, mode));
-    fd = UniqueFd(::open(path.c_str(), directory_flags));
+    fd = open_directory(path);
   }
   if (!fd) return Error::from_errno(errno, "open " + root);
   return PosixRoot(root, std::move(fd));
