@@ -127,7 +127,8 @@ FaultStore::Verdict FaultStore::begin(Operation operation, const std::string& pa
   if (!state.fault || !state.matches(operation, path)) return {};
   const Fault& fault = *state.fault;
   const std::uint64_t index = state.matched++;
-  if (index < fault.after || (index > fault.after && !fault.forever)) return {};
+  const bool again = fault.again_after > 0 && index == fault.after + fault.again_after;
+  if (index < fault.after || (index > fault.after && !fault.forever && !again)) return {};
   entry.failed_on_purpose = true;
   ++state.faults_fired;
   const std::string what = std::string(to_string(operation)) + " " + path;

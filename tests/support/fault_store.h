@@ -18,6 +18,7 @@ struct Fault {
   int system_errno = 5;                    // EIO
   std::uint64_t after = 0;                 // matching operations that still succeed
   bool forever = false;                    // also every matching operation after the first failure
+  std::uint64_t again_after = 0;           // one more failure, so many matching operations after the first; 0: none
   std::vector<Operation> operations = {};  // only these; empty: any
   std::string path_contains =
       {};                     // only paths with this in them (a rename's: where it leads; an exchange's: the second)

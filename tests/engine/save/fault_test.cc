@@ -4,11 +4,15 @@
 #include "tests/engine/trees.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
+#include "tests/support/trials.h"
 
 #include <gmock/gmock.h>
 
 #include <cerrno>
+#include <cstddef>
+#include <memory>
 #include <optional>
+#include <random>
 
 namespace milepost::testing {
 namespace {
@@ -78,8 +82,8 @@ TEST_P(FaultOfEveryOperation, LosesNothingAndIsTold) {
     EXPECT_THAT(faults->violations(), IsEmpty());
     if (fired) {
       ASSERT_TRUE(error.has_value()) << "nobody was told";
-      EXPECT_EQ(error->code(), variant.system_errno == ENOSPC ? ErrorCode::no_space : ErrorCode::io)
-          << error->to_string();
+      const bool no_space = variant.system_errno == ENOSPC || variant.system_errno == EDQUOT;
+      EXPECT_EQ(error->code(), no_space ? ErrorCode::no_space : ErrorCode::io) << error->to_string();
       EXPECT_EQ(error->system_errno(), variant.system_errno);
       EXPECT_THAT(error->to_string(), HasSubstr("step 3"));
     } else {
@@ -120,7 +124,65 @@ INSTANTIATE_TEST_SUITE_P(Save, FaultOfEveryOperation,
                          ::testing::Values(Variant{EIO, false, false, SnapshotMode::copy, Codec::fast()},
                                            Variant{EIO, true, false, SnapshotMode::lazy, Codec::none()},
                                            Variant{ENOSPC, false, true, SnapshotMode::borrow, Codec::zstd(1)},
-                                           Variant{ENOSPC, true, false, SnapshotMode::copy, Codec::none()}));
+                                           Variant{ENOSPC, true, false, SnapshotMode::copy, Codec::none()},
+                                           Variant{EDQUOT, true, false, SnapshotMode::lazy, Codec::fast()},
+                                           Variant{EACCES, false, false, SnapshotMode::copy, Codec::none()}));
+
+// A second operation fails: while the first failure is cleared away, in the next save, or when the directory is opened
+// again.
+TEST(Fault, OfASecondOperationLosesNothingEither) {
+  std::mt19937_64 random(seed());
+  const auto count = trials<std::size_t>(100, 5000);
+  for (std::size_t i = 0; i < count && !HasFailure(); ++i) {
+    SCOPED_TRACE("trial " + std::to_string(i));
+    const auto disk = std::make_shared<SimulatedStore>();
+    const auto faults = std::make_shared<FaultStore>(disk);
+    auto options = small_options(faults);
+    options.max_to_keep = 2;
+    options.enable_background_delete = random() % 2 == 0;
+    std::int64_t committed = 2;
+    {
+      auto manager = open_manager(options);
+      for (const std::int64_t step : {1, 2}) ASSERT_TRUE(manager.save(step, state(step)).value());
+      EXPECT_OK(manager.wait_until_finished());
+      const int errnos[] = {EIO, ENOSPC, EDQUOT, EACCES};
+      faults->inject({.system_errno = errnos[random() % 4],
+                      .after = random() % 80,
+                      .again_after = 1 + random() % 60,
+                      .takes_effect = random() % 4 == 0});
+      bool told = false;
+      for (const std::int64_t step : {3, 4}) {
+        const auto saved = manager.save(step, state(step), {.mode = static_cast<SnapshotMode>(random() % 3)});
+        const auto waited = manager.wait_until_finished();
+        const bool good = saved.has_value() && waited.has_value();
+        if (good) committed = step;
+        told = told || !good;
+      }
+      EXPECT_EQ(told, faults->faults_fired() > 0);
+      faults->heal();
+      const auto steps = manager.all_steps(true).value();
+      EXPECT_GE(steps.back(), committed);
+      EXPECT_GE(steps.size(), 2u);
+      for (const std::int64_t step : steps) expect_holds(manager, step);
+    }
+    faults->inject({.after = random() % 40, .again_after = 1 + random() % 10});
+    const bool opened = CheckpointManager::open("simulated", options).has_value();
+    EXPECT_TRUE(opened || faults->faults_fired() > 0);
+    EXPECT_THAT(faults->violations(), IsEmpty());
+
+    const std::shared_ptr<SimulatedStore> next = disk->after_process_death();
+    options.store = next;
+    auto manager = open_manager(options);
+    EXPECT_OK(manager.wait_until_finished());  // for the sweep
+    for (const DirectoryEntry& entry : next->list_directory("").value()) EXPECT_FALSE(entry.name.starts_with("."));
+    EXPECT_GE(manager.latest_step(), committed);
+    for (const std::int64_t step : manager.all_steps().value()) expect_holds(manager, step);
+    ASSERT_TRUE(manager.save(9, state(9)).value());
+    EXPECT_OK(manager.wait_until_finished());
+    expect_holds(manager, 9);
+  }
+  report_trials("pairs of failing operations", count);
+}
 
 // The same for opening: an error, and the next try works.
 TEST(Fault, OfEveryOperationOfOpening) {
