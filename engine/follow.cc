@@ -1,6 +1,7 @@
 #include "milepost/engine/follow.h"
 
 #include "milepost/engine/catalog.h"
+#include "milepost/engine/deadline.h"
 #include "milepost/io/directory_watch.h"
 #include "milepost/io/posix_store.h"
 #include "milepost/io/try.h"
@@ -26,13 +27,6 @@ Result<void> check(const FollowOptions& options) {
   if (options.polling_interval.count() <= 0) return invalid("polling_interval must be positive");
   if (options.rescan_interval.count() <= 0) return invalid("rescan_interval must be positive");
   return {};
-}
-
-// The end of time, when that is later.
-Clock::time_point after(std::chrono::nanoseconds wait) {
-  const auto now = Clock::now();
-  if (wait >= Clock::time_point::max() - now) return Clock::time_point::max();
-  return now + std::max(wait, std::chrono::nanoseconds::zero());
 }
 
 }  // namespace
@@ -77,7 +71,7 @@ Result<std::optional<std::int64_t>> CheckpointsIterator::State::next() {
     MILEPOST_ASSIGN(watch, DirectoryWatch::open(options.store ? "" : directory,
                                                 {options.polling_interval, options.rescan_interval}));
   }
-  const auto deadline = [&] { return after(options.timeout.value_or(std::chrono::nanoseconds::max())); };
+  const auto deadline = [&] { return deadline_after(options.timeout.value_or(std::chrono::nanoseconds::max())); };
   auto give_up = deadline();
   while (wanted && !options.stop.stop_requested()) {
     if (Clock::now() < not_before) {
@@ -90,7 +84,7 @@ Result<std::optional<std::int64_t>> CheckpointsIterator::State::next() {
     MILEPOST_ASSIGN(const auto step, find());
     if (step) {
       wanted = *step < std::numeric_limits<std::int64_t>::max() ? std::optional(*step + 1) : std::nullopt;
-      not_before = after(options.min_interval);
+      not_before = deadline_after(options.min_interval);
       return step;
     }
     if (!late) {
