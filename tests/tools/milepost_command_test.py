@@ -162,7 +162,7 @@ class Ls(Checkpoints):
         self.assertIn('0.ckpt": this command reads <prefix><number>', message)
         (root / "10.ckpt").rename(root / "0010")
         (root / "20.ckpt").rename(root / "00020")
-        self.assertIn("padded to several lengths", self.error("prune", root, "--keep-latest", "1"))
+        self.assertIn("padded to several lengths", self.error("plan", root, "--keep-latest", "1"))
 
     def test_no_error_steers_the_terminal(self):
         message = self.error("ls", f"/no{ESCAPE}[31m")

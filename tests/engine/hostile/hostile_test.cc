@@ -102,7 +102,9 @@ class HostileCheckpoints : public ::testing::Test {
  protected:
   HostileCheckpoints() {
     {
-      CheckpointManager manager = open_manager(small_options(), outside().string());
+      CheckpointManagerOptions options = small_options();
+      options.worker_threads = 1;  // so that the chunks lie in their order
+      CheckpointManager manager = open_manager(options, outside().string());
       EXPECT_TRUE(manager.save(1, {{"state", good_tree()}}).value());
       EXPECT_OK(manager.close());
     }
