@@ -61,7 +61,7 @@ class ForwardingStore::ForwardingWriteFile final : public WriteFile {
  private:
   template <class Call> Result<void> pass(Operation operation, const Call& call) {
     const Verdict verdict = store_.begin(operation, path_);
-    if (!verdict.takes_effect) return *verdict.error;
+    if (!verdict.takes_effect) return verdict.error ? Result<void>(*verdict.error) : Result<void>();
     const Result<void> result = call();
     if (verdict.error) return *verdict.error;
     return result;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -60,7 +61,7 @@ class ForwardingStore : public Store {
   // What happens to an operation.
   struct Verdict {
     std::optional<Error> error = std::nullopt;  // what it reports, whatever it did
-    bool takes_effect = true;
+    bool takes_effect = true;                   // if not, one that returns nothing may still report success
   };
   // Before each operation, on any thread; for a rename the path is where it leads, for an exchange the second.
   virtual Verdict begin(Operation, const std::string& /*path*/) { return {}; }
@@ -75,7 +76,12 @@ class ForwardingStore : public Store {
 
   template <class Call> auto pass(Operation operation, const std::string& path, const Call& call) -> decltype(call()) {
     const Verdict verdict = begin(operation, path);
-    if (!verdict.takes_effect) return *verdict.error;
+    if (!verdict.takes_effect) {
+      if constexpr (std::is_same_v<decltype(call()), Result<void>>) {
+        if (!verdict.error) return {};
+      }
+      return *verdict.error;
+    }
     auto result = call();
     end(operation, path);
     if (verdict.error) return *verdict.error;
