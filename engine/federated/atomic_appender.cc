@@ -173,8 +173,8 @@ Result<void> AtomicAppender::append(std::uint64_t size, std::string text) {
   if (repaired.has_value()) return written;
   return Error(written.error().code(),
                written.error().to_string() +
-                   " (and what was appended could not be cut off again; the next release, or " +
-                   "the next opening, does: " + repaired.error().to_string() + ")",
+                   " (and what was appended could not be cut off again; the next release does that, the next " +
+                   "opening only if it is not whole: " + repaired.error().to_string() + ")",
                written.error().system_errno());
 }
 

@@ -4,6 +4,7 @@
 #include "tests/engine/small_steps.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
+#include "tests/support/trials.h"
 
 #include <gmock/gmock.h>
 
@@ -113,7 +114,7 @@ std::optional<std::int64_t> live(const std::shared_ptr<Store>& store) {
 }
 
 TEST(RoundsCrash, AtEveryPoint) {
-  for (std::uint64_t n = 0;; ++n) {
+  for (std::uint64_t n = 0;; n += stride_under_sanitizer(7)) {
     const auto store = std::make_shared<SimulatedStore>();
     store->crash_after(n);
     const std::optional<std::int64_t> last = live(store);

@@ -88,14 +88,14 @@ TEST(Manager, WhatIsSavedAllTheSameIsFrozenBefore) {
     save(manager, 1);
     {
       Tree tree;
-      tree["values"] = make_tensor(DType::f32, {3 << 20}, Layout::packed, 2);
+      tree["values"] = make_tensor(DType::f32, {5 << 18}, Layout::packed, 2);
       ASSERT_TRUE(manager.save(2, {{"state", tree}}, {.mode = mode}).has_error());
       const Tensor& values = *tree["values"].get_if<Tensor>();
       std::fill_n(values.data(), values.byte_count(), std::byte{0xAB});
     }
     EXPECT_OK(manager.wait_until_finished());
     Tree expected;
-    expected["values"] = make_tensor(DType::f32, {3 << 20}, Layout::packed, 2);
+    expected["values"] = make_tensor(DType::f32, {5 << 18}, Layout::packed, 2);
     EXPECT_HOLDS(manager, 2, expected);
   }
 }

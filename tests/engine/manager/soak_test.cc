@@ -86,7 +86,10 @@ TEST(Soak, NothingGrows) {
       if (opened.has_value()) manager.emplace(std::move(opened).value());
     }
     // Memory that is kept is taken now: later on it would come by the huge page.
-    EXPECT_OK(manager->warm_up({{"state", tree_of(0)}}));
+    const float value = 0;
+    Tree larger_than_staging;
+    larger_than_staging["w"] = Tensor::of(&value, {32 << 20}, {0});
+    EXPECT_OK(manager->warm_up({{"state", larger_than_staging}}));
     std::optional<Holding> warm;
     std::size_t plateau_bytes = 0;
     for (std::int64_t step = 0; step < count; ++step) {

@@ -37,7 +37,7 @@ FileBytes with_flipped(FileBytes bytes, std::size_t bit) {
 
 TEST(Damage, OfEachBitOfManifestsTablesAndRecordsIsFound) {
   std::size_t count = 0;
-  const std::size_t stride = trials<std::size_t>(61, 1);
+  const std::size_t stride = trials<std::size_t>(151, 1);
   for (const auto& specimen : specimens()) {
     for (const auto& [file, good] : specimen->files()) {
       if (!file.ends_with(".json") && file.find("/chunks-") == std::string::npos) continue;
@@ -165,7 +165,7 @@ class RandomDamage {
 
 TEST(Damage, OfARandomBitIsFound) {
   const auto all = specimens();
-  const std::size_t each = trials<std::size_t>(1500, 100'000) / all.size();
+  const std::size_t each = trials<std::size_t>(800, 100'000) / all.size();
   for (const auto& specimen : all) {
     RandomDamage damage(*specimen, seed());
     for (std::size_t i = 0; i < each; ++i) {
@@ -178,7 +178,7 @@ TEST(Damage, OfARandomBitIsFound) {
 
 TEST(Damage, OfBlocksAndWholeFilesIsFound) {
   const auto all = specimens();
-  const std::size_t each = trials<std::size_t>(800, 12'000) / all.size();
+  const std::size_t each = trials<std::size_t>(400, 12'000) / all.size();
   std::map<std::string, std::size_t> counts;
   for (const auto& specimen : all) {
     RandomDamage damage(*specimen, seed() + 1);

@@ -86,7 +86,7 @@ TEST(Torn, NoSaveIs) {
   for (std::int64_t step = 0; step < count; ++step) {
     const auto mode = static_cast<SnapshotMode>(step % 3);
     const Codec codec = random() % 2 == 0 ? Codec::none() : Codec::fast();
-    const bool streaming = in_full() && step % 250 == 0;
+    const bool streaming = in_full() && step % 1000 == 0;
     const bool mid_size = !streaming && random() % 4 == 0;
     const Tree tree = streaming           ? streaming_tree(random())
                       : mid_size          ? mid_size_tree(random())
