@@ -103,4 +103,10 @@ template <> class [[nodiscard]] Result<void> : public boost::system::result<void
   using boost::system::result<void, Error>::result;
 };
 
+// Of two things that were both done: the first error, with the second behind it.
+inline Result<void> both(const Result<void>& first, const Result<void>& second) {
+  if (first.has_value()) return second;
+  return second.has_value() ? first : Error(first.error()).and_then(second.error());
+}
+
 }  // namespace milepost

@@ -31,10 +31,8 @@ Result<std::vector<PreservationDecision>> Retention::plan() {
 
 Result<void> Retention::remove_old_steps(const Committed& committed) {
   if (committed.replaced.has_error()) attempt_is_left_ = true;
-  auto given_up = remove_given_up(committed.newest);
-  auto swept = committed.replaced.has_error() ? committed.replaced : remove_replaced(committed.overwrote);
-  if (given_up.has_error() && swept.has_error()) return given_up.error().and_then(swept.error());
-  return given_up.has_error() ? given_up : swept;
+  const auto given_up = remove_given_up(committed.newest);
+  return both(given_up, committed.replaced.has_error() ? committed.replaced : remove_replaced(committed.overwrote));
 }
 
 Result<void> Retention::remove_given_up(std::int64_t newest) {
@@ -72,10 +70,14 @@ Result<void> Retention::remove_replaced(bool overwrote) {
   return removed;
 }
 
-// What a reader had open may be free by now. But what was to go then may be all that there is now.
 Result<void> Retention::retry() {
   const auto replaced = remove_replaced(false);
-  if (!collector_.has_put_off()) return replaced;
+  return both(replaced, caught([&] { return retry_put_off(); }));
+}
+
+// What a reader had open may be free by now. But what was to go then may be all that there is now.
+Result<void> Retention::retry_put_off() {
+  if (!collector_.has_put_off()) return {};
   MILEPOST_TRY(index_.reload());
   MILEPOST_ASSIGN(const auto decisions, plan());
   for (const PreservationDecision& decision : decisions) {
@@ -83,8 +85,8 @@ Result<void> Retention::retry() {
   }
   const Collected collected = collector_.retry();
   note_removed(collected.removed, decisions);
-  if (!collected.error) return replaced;
-  return replaced.has_error() ? Error(replaced.error()).and_then(*collected.error) : *collected.error;
+  if (collected.error) return *collected.error;
+  return {};
 }
 
 Result<void> Retention::remove(std::int64_t step) {

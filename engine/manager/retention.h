@@ -55,6 +55,7 @@ class Retention {
  private:
   Result<void> remove_given_up(std::int64_t newest);
   Result<void> remove_replaced(bool overwrote);
+  Result<void> retry_put_off();
   void note_removed(const std::vector<std::int64_t>& steps, const std::vector<PreservationDecision>& plan);
   void tell_removed(std::int64_t step, std::string reason);
 

@@ -84,7 +84,8 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
   const std::lock_guard one_save(save_mutex_);
   {
     const std::lock_guard lock(mutex_);
-    if (std::exchange(told_while_saving_, std::nullopt) == step && !options.overwrite) return true;
+    const bool is_saved = std::exchange(told_while_saving_, std::nullopt) == step && (job_ || outcome_->committed);
+    if (is_saved && !options.overwrite) return true;
   }
   if (!options.force && !options.overwrite) {
     auto decision = decide(step, reached_preemption(step));
@@ -407,10 +408,7 @@ Retention::Committed Saver::with_what_was_put_off(Retention::Committed now) noex
   const auto before = std::exchange(removal_put_off_, std::nullopt);
   if (!before) return now;
   now.overwrote |= before->overwrote;
-  if (before->replaced.has_error()) {
-    now.replaced = now.replaced.has_error() ? Error(before->replaced.error()).and_then(now.replaced.error())
-                                            : before->replaced.error();
-  }
+  now.replaced = both(before->replaced, now.replaced);
   return now;
 }
 

@@ -115,7 +115,7 @@ Result<void> Saver::close() {
   auto removed = put_off ? remove_old_steps(*put_off) : Result<void>();
   if (const auto retried = caught([&] { return retention_.retry(); }); retried.has_error()) {
     emit({.kind = ManagerEventKind::removal_failed, .error = retried.error()});
-    removed = removed.has_error() ? Error(removed.error()).and_then(retried.error()) : retried.error();
+    removed = both(removed, retried);
   }
   if (removed.has_error()) {
     const std::lock_guard lock(mutex_);

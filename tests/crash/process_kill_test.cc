@@ -27,13 +27,8 @@ namespace {
 
 using ::testing::Contains;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t stride_in_short = 29;
-constexpr int random_kills_in_short = 5;
-#else
-constexpr std::size_t stride_in_short = 4;
-constexpr int random_kills_in_short = 40;
-#endif
+constexpr std::size_t stride_in_short = under_sanitizer ? 29 : 4;
+constexpr int random_kills_in_short = under_sanitizer ? 5 : 40;
 
 using Living = std::function<void(const Life&, const std::string& directory, const ChildProcess::Tell&)>;
 
@@ -56,13 +51,7 @@ Kills kill_at_calls(const Life& life, std::size_t stride, const Living& lives = 
     std::filesystem::copy(initial, directory, std::filesystem::copy_options::recursive);
     SupervisedProcess process(in_full() ? SupervisedProcess::Calls::all : SupervisedProcess::Calls::changes,
                               [&](const auto& tell) { lives(life, directory, tell); });
-    std::size_t next = 0;
-    std::string call = "none";
-    process.supervise([&](const SystemCall& now) {
-      if (next++ != n) return Verdict{};
-      call = now.name();
-      return Verdict{Verdict::Kind::kill};
-    });
+    const std::string call = process.kill_before(n);
     SCOPED_TRACE("killed before call " + std::to_string(n) + ": " + call);
     const auto told = process.child().hear_all();
     ended = process.child().ended_well();

@@ -22,11 +22,7 @@ namespace {
 using ::testing::ElementsAreArray;
 using ::testing::IsSupersetOf;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t stride_in_short = 13;
-#else
-constexpr std::size_t stride_in_short = 4;
-#endif
+constexpr std::size_t stride_in_short = under_sanitizer ? 13 : 4;
 
 const Life there_is{.name = "Prune", .before = {1, 2, 3, 4, 5, 6, 7}};
 const std::vector<std::int64_t> kept = {3, 6, 7};
@@ -71,13 +67,7 @@ std::size_t kill_at_calls(std::size_t stride, Command (*command)(const std::stri
     std::filesystem::copy(initial, directory, std::filesystem::copy_options::recursive);
     SupervisedProcess process(in_full() ? SupervisedProcess::Calls::all : SupervisedProcess::Calls::changes,
                               [&](const auto&) { execute(command(directory)); });
-    std::size_t next = 0;
-    std::string call = "none";
-    process.supervise([&](const SystemCall& now) {
-      if (next++ != n) return Verdict{};
-      call = now.name();
-      return Verdict{Verdict::Kind::kill};
-    });
+    const std::string call = process.kill_before(n);
     SCOPED_TRACE("killed before call " + std::to_string(n) + ": " + call);
     ended = process.child().ended_well();
     EXPECT_TRUE(ended || process.child().was_killed()) << "status " << process.child().wait();

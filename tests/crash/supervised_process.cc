@@ -184,4 +184,15 @@ std::optional<std::int64_t> SupervisedProcess::move_some(int thread, const Syste
   return read;
 }
 
+std::string SupervisedProcess::kill_before(std::size_t n) {
+  std::size_t next = 0;
+  std::string name = "none";
+  supervise([&](const SystemCall& now) {
+    if (next++ != n) return Verdict{};
+    name = now.name();
+    return Verdict{Verdict::Kind::kill};
+  });
+  return name;
+}
+
 }  // namespace milepost::testing

@@ -53,6 +53,8 @@ class SupervisedProcess {
   // Decides about every call until the child has ended. A `partly` of what cannot be done in part passes.
   using Judge = std::function<Verdict(const SystemCall&)>;
   void supervise(const Judge& judge);
+  // Before its call number `n`, from 0, and says which that was; "none" if it makes no more than that.
+  std::string kill_before(std::size_t n);
 
   // Of the call that is being decided: device and inode of the regular file that its first argument has open.
   std::optional<std::pair<std::uint64_t, std::uint64_t>> file_of(const SystemCall& call) const;

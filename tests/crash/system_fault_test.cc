@@ -35,11 +35,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsSupersetOf;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t stride_in_short = 151;
-#else
-constexpr std::size_t stride_in_short = 37;
-#endif
+constexpr std::size_t stride_in_short = under_sanitizer ? 151 : 37;
 
 // Saves two steps, the second after a restart if the first has failed, and reads them.
 const Life plan{.name = "Faults", .before = {1, 2, 3}, .saves = {4, 5}, .max_to_keep = 2};

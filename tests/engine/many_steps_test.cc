@@ -2,6 +2,7 @@
 #include "bench/many_steps.h"
 #include "tests/engine/open_manager.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/trials.h"
 
 #include <gtest/gtest.h>
 
@@ -12,11 +13,7 @@
 namespace milepost::testing {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::int64_t count = 500;
-#else
-constexpr std::int64_t count = 10'000;
-#endif
+constexpr std::int64_t count = under_sanitizer ? 500 : 10'000;
 
 TEST(ManySteps, AreOpenedListedPlannedAndPruned) {
   const TempDir there(parent_in_memory());

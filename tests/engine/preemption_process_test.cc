@@ -7,6 +7,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/trials.h"
 
 #include <gtest/gtest.h>
 
@@ -24,13 +25,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int random_times = 5;
-constexpr int stride = 5;
-#else
-constexpr int random_times = 120;
-constexpr int stride = 1;
-#endif
+constexpr int random_times = under_sanitizer ? 5 : 120;
+constexpr int stride = under_sanitizer ? 5 : 1;
 
 constexpr std::int64_t save_interval = 3;
 

@@ -57,6 +57,21 @@ TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
   for (const std::int64_t step : {1, 3, 5}) EXPECT_HOLDS(manager, step, tree_of(step));
 }
 
+// The save that began while an older error was told has failed too: calling again saves.
+TEST(Manager, CallingAgainForAStepThatFailedMeanwhileSavesIt) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(faults));
+  faults->inject({.forever = true, .operations = {Operation::write}});
+  save(manager, 1);
+  EXPECT_THAT(error_of(manager.save(2, state(2))), HasSubstr("step 2 is being saved all the same"));
+  while (manager.is_saving_in_progress()) std::this_thread::yield();
+  faults->heal();
+  EXPECT_THAT(error_of(manager.save(2, state(2))), HasSubstr("step 2: item state: leaf "));
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(2));
+  EXPECT_HOLDS(manager, 2, tree_of(2));
+}
+
 // A disk on which nothing can be removed, and a loop that never waits.
 TEST(Manager, ARemovalThatAlwaysFailsIsToldAndCostsNoStep) {
   auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());

@@ -24,12 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;  // whose own memory grows
-#else
-constexpr bool sanitized = false;
-#endif
-
 // One operation in a hundred fails.
 class UnreliableStore final : public ForwardingStore {
  public:
@@ -109,7 +103,7 @@ TEST(Soak, NothingGrows) {
       }
     }
     EXPECT_EQ(warm->grown(), "") << "seed " << seed();
-    if (in_full() && !sanitized) {
+    if (in_full() && !under_sanitizer) {
       const auto end_bytes = resident_bytes();
       std::cout << "resident after a tenth: " << plateau_bytes << " bytes, at the end: " << end_bytes << '\n';
       EXPECT_LT(static_cast<double>(end_bytes), 1.01 * static_cast<double>(plateau_bytes));
