@@ -86,8 +86,8 @@ Result<void> Saver::wait_until_finished(std::optional<std::chrono::nanoseconds> 
                  "old steps are still being removed from " + context_.store->description());
   }
   const std::lock_guard lock(mutex_);
-  MILEPOST_TRY(tell(*outcome));
-  return tell_last();
+  const auto told = tell(*outcome);
+  return both(told, tell_what_nobody_saw());
 }
 
 Result<void> Saver::check_for_errors() {

@@ -12,6 +12,7 @@
 namespace milepost::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -79,6 +80,26 @@ TEST_F(RemovalFailure, EveryFailureOfTheBackgroundIsTold) {
   save_all(manager, {4});
   EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(4));
   EXPECT_THAT(removed_, ElementsAre(1, 2, 3));
+}
+
+// Also beside the error of a save, which everybody who waits is told.
+TEST_F(RemovalFailure, OfTheBackgroundIsToldByCloseAfterAFailedSave) {
+  const auto hooks = std::make_shared<HookStore>(faults_);
+  auto one = options();
+  one.store = hooks;
+  one.max_to_keep = 1;
+  one.enable_background_delete = true;
+  auto manager = open_manager(one);
+  save_all(manager, {1});
+  Stop stop(*hooks, Operation::remove_file, ".trash-1-");
+  save(manager, 2);
+  stop.gate.wait_for_arrival();
+  faults_->inject({.operations = {Operation::sync}});
+  save(manager, 3);
+  EXPECT_TRUE(manager.wait_until(SaveEvent::committed).has_error());
+  faults_->inject({.operations = {Operation::remove_file}});
+  stop.gate.open();
+  EXPECT_THAT(error_of(manager.close()), AllOf(HasSubstr("step 3: item state: fsync "), HasSubstr("unlink .trash-1-")));
 }
 
 // The plan is of what is there, not of what was there when it was last listed.
