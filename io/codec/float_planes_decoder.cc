@@ -41,9 +41,6 @@ Result<void> FloatPlanesDecoder::decode(std::size_t element_bytes, std::span<con
     if (stored.size() < sizeof(header)) return at_piece(malformed("the chunk ends before its header"));
     std::memcpy(&header, stored.data(), sizeof(header));
     if (header.stored_bytes > stored.size()) return at_piece(malformed("it is longer than the chunk"));
-    if (header.stored_bytes < sizeof(header) || header.stored_bytes % piece_alignment != 0) {
-      return at_piece(malformed("its size is not one that a piece can have"));
-    }
     if (header.zero != 0 || header.rotated > 1) return at_piece(malformed("its header is malformed"));
     const auto piece = stored.first(header.stored_bytes);
     if (header.form == static_cast<std::uint8_t>(PieceForm::planes)) {
@@ -144,7 +141,6 @@ Result<void> FloatPlanesDecoder::open_plane(const PlaneHeader& header, std::span
       plane.source = scratch;
       return zstd_.decode(payload, {scratch, count});
     case PlaneMode::nibbles:
-      if (header.escape_count > count) return malformed("it has more escapes than elements");
       plane.source = scratch;
       plane.escapes = payload.subspan(header.coded_bytes);
       return zstd_.decode(payload.first(header.coded_bytes), {scratch, (count + 1) / 2});

@@ -10,10 +10,6 @@
 namespace milepost {
 namespace {
 
-// The largest window that zstd's own levels use at 19 is 8 MiB; frames of one segment have a window
-// as large as their content.
-constexpr unsigned long long window_bytes_max = 8ULL << 20;
-
 Error malformed(std::string what) { return Error(ErrorCode::corruption, "zstd frame: " + std::move(what)); }
 
 std::size_t compress(ZSTD_CCtx* context, std::span<const std::byte> content, std::span<std::byte> out) {
@@ -58,10 +54,6 @@ Result<void> ZstdDecoder::decode(std::span<const std::byte> frame, std::span<std
   if (header.frameContentSize != content.size()) {
     return malformed("it says that it holds another number of bytes than the " + std::to_string(content.size()) +
                      " expected");
-  }
-  if (header.dictID != 0) return malformed("it asks for a dictionary");
-  if (header.windowSize > window_bytes_max && header.windowSize > header.frameContentSize) {
-    return malformed("it asks for a window of " + std::to_string(header.windowSize) + " bytes");
   }
   const std::size_t frame_bytes = ZSTD_findFrameCompressedSize(frame.data(), frame.size());
   if (ZSTD_isError(frame_bytes)) return malformed(ZSTD_getErrorName(frame_bytes));

@@ -364,6 +364,14 @@ TEST(HostileFrame, TwoFramesAreRefused) {
   EXPECT_TRUE(decode(stored, ElementKind::other, one).has_error());
 }
 
+TEST(HostileEncoding, RawBytesOfAnotherSizeAreRefused) {
+  const Stored stored = encode(Codec::none(), ElementKind::other, random_bytes(1000, 1));
+  for (const std::size_t size : {0, 999, 1001}) {
+    ByteVector decoded(size);
+    EXPECT_TRUE(decode(stored, ElementKind::other, decoded).has_error()) << size;
+  }
+}
+
 TEST(HostileEncoding, EncodingsAndKindsThatDoNotExistAreRefused) {
   Stored stored = encode(Codec::fast(), ElementKind::f32, sample::make("p", 4000));
   ByteVector decoded(4000);

@@ -13,14 +13,14 @@ template <class Number> void append(FileBytes& bytes, Number number, std::size_t
   for (std::size_t i = 0; i < width; ++i) bytes.push_back(static_cast<std::byte>(number >> (8 * i)));
 }
 
-// Blocks that each say "this byte, so often", as few as hold `content` bytes.
+// Blocks that each say "this byte, so often", as few as hold `content` bytes: those of the third chunk.
 void append_runs(FileBytes& frame, std::uint64_t content, bool ends = true) {
   constexpr std::uint64_t block_max = 128 << 10;
   while (content > 0) {
     const std::uint64_t run = std::min(content, block_max);
     content -= run;
     append(frame, std::uint32_t(run << 3 | 1 << 1 | (ends && content == 0 ? 1 : 0)), 3);
-    append(frame, std::uint8_t{7});
+    append(frame, std::uint8_t{5});
   }
 }
 
@@ -40,6 +40,17 @@ FileBytes streamed_frame_of(std::uint8_t window, std::uint64_t content) {
   append(frame, std::uint32_t{0xFD2FB528});
   append(frame, std::uint8_t{0});
   append(frame, window);
+  append_runs(frame, content);
+  return frame;
+}
+
+// One for which a decoder needs a dictionary.
+FileBytes frame_with_dictionary(std::uint8_t dictionary, std::uint64_t content) {
+  FileBytes frame;
+  append(frame, std::uint32_t{0xFD2FB528});
+  append(frame, std::uint8_t{0xE1});
+  append(frame, dictionary);
+  append(frame, content);
   append_runs(frame, content);
   return frame;
 }
@@ -74,6 +85,7 @@ void add_hostile_chunks(std::vector<HostileCase>& cases) {
   frame("2^64 - 2 bytes, declared", frame_of(~std::uint64_t{0} - 1, 40'000));
   frame("a window of 2 GiB", streamed_frame_of(0xA8, 40'000));
   frame("the largest window", streamed_frame_of(0xFF, 40'000));
+  frame("a dictionary", frame_with_dictionary(7, 40'000));
   frame("a byte too few", frame_of(40'000, 39'999));
   frame("a byte too many", frame_of(40'000, 40'001));
   frame("a byte less, declared", frame_of(39'999, 39'999));
