@@ -20,6 +20,7 @@ namespace milepost::testing {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
@@ -104,7 +105,8 @@ TEST(Collector, RemovesAStepOnRequest) {
 TEST(Collector, SweepsWhatIsDeadAndNothingElse) {
   SimulatedStore store;
   const std::string id = "-01234567-89ab-4cde-8f01-23456789abcd";
-  for (const std::string& name : {".tmp-1" + id, ".tmp-2" + id, ".trash-3" + id, std::string(".trash-4")}) {
+  for (const std::string& name :
+       {".tmp-1" + id, ".tmp-2" + id, ".trash-3" + id, std::string(".trash-4"), std::string(".tmp-7")}) {
     ASSERT_TRUE(store.make_directory(name).has_value());
     ASSERT_TRUE(write_file(store, name + "/file", to_bytes("x")).has_value());
   }
@@ -113,9 +115,10 @@ TEST(Collector, SweepsWhatIsDeadAndNothingElse) {
   const auto alive = store.lock_directory(".tmp-2" + id, LockKind::shared).value();
   Collector collector(store);
   EXPECT_OK(collector.empty_trash());
-  EXPECT_THAT(names_in(store), ElementsAre(".tmp-1" + id, ".tmp-2" + id, ".tmp-6" + id, ".trash-4", ".trash-5" + id));
+  EXPECT_THAT(names_in(store),
+              ElementsAre(".tmp-1" + id, ".tmp-2" + id, ".tmp-6" + id, ".tmp-7", ".trash-4", ".trash-5" + id));
   EXPECT_OK(collector.sweep());
-  EXPECT_THAT(names_in(store), ElementsAre(".tmp-2" + id, ".tmp-6" + id, ".trash-4", ".trash-5" + id));
+  EXPECT_THAT(names_in(store), ElementsAre(".tmp-2" + id, ".tmp-6" + id, ".tmp-7", ".trash-4", ".trash-5" + id));
   EXPECT_TRUE(store.stat(".tmp-2" + id + "/file").has_value());
 }
 
@@ -141,6 +144,19 @@ TEST(Collector, MovesStepsToWhereTheyStay) {
   }
   EXPECT_OK(collector.sweep());
   EXPECT_EQ(names_in(store, "old").size(), 2u);
+}
+
+TEST(Collector, WhatIsMovedIsMadeDurableInBothPlaces) {
+  for (const std::string directory : {"old", ""}) {
+    FaultStore store(std::make_shared<SimulatedStore>());
+    commit_steps(store, {1});
+    ASSERT_TRUE(store.make_directory("old").has_value());
+    Collector collector(store, {.todelete_subdir = "old"});
+    store.inject({.after = directory.empty() ? 1u : 0u, .operations = {Operation::sync_directory}});
+    const auto error = collector.collect(victims({1})).error;
+    ASSERT_TRUE(error);
+    EXPECT_THAT(error->to_string(), EndsWith("fsync " + directory + ": Input/output error"));
+  }
 }
 
 TEST(Collector, WhereNothingCanBeMovedTheStepStays) {

@@ -146,6 +146,7 @@ TEST(AtomicAppender, AFileOfAnotherSizeIsNotAppendedTo) {
   put_text(store, before + "three\r\n", file);
   expect_error(appender->append(before.size(), row), ErrorCode::unavailable, {"somebody else"});
   EXPECT_EQ(text_of(store, file), before + "three\r\n");
+  EXPECT_EQ(store.stat(".rows.milepost/append").error().code(), ErrorCode::not_found) << "nothing was begun";
 }
 
 // Somebody else comes while the record is made durable, which takes its time, or right before the row is written.

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <chrono>
 #include <string>
@@ -108,6 +109,7 @@ TEST(HostileManifest, EachFaultIsNamed) {
       {"000102030405060708090a0b0c0d0e0f", "000102030405060708090A0B0C0D0E0F", "table_digest: expected 32 lower-case"},
       {"000102030405060708090a0b0c0d0e0f", "00", "table_digest: expected 32 lower-case"},
       {"\"raw_bytes\":32", "\"raw_bytes\":33", "stream 0: bytes 32 to 33 belong to no leaf"},
+      {"[2,2]", "[2]", "stream 0: bytes 8 to 16 belong to no leaf"},
       {"\"raw_bytes\":32", "\"raw_bytes\":31", "leaves[1]: shard 0: 16 bytes at 16 exceed stream 0 of 31 bytes"},
       {"[[0,16]]", "[[0,15]]", "leaves a and c share the byte 15"},
       {"[[0,16]]", "[[0,0]]", "leaves a and c share the byte 0"},
@@ -202,6 +204,16 @@ TEST(HostileManifest, LimitsOfLength) {
   std::string shards = "[0,0]";
   for (int i = 0; i < 65'536; ++i) shards += ",[0,0]";
   expect_refused(with("[[0,0]]", "[" + shards + "]"), "leaves[0]: more than 65536 shards");
+}
+
+// Of memory that is not there: it is refused unread.
+TEST(HostileManifest, ATextThatIsTooLargeIsRefusedUnread) {
+  constexpr std::size_t bytes = manifest_bytes_max + 1;
+  void* const nothing = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(nothing, MAP_FAILED);
+  EXPECT_THAT(decode_manifest({static_cast<const char*>(nothing), bytes}).error().to_string(),
+              HasSubstr("manifest: larger than 1073741824 bytes"));
+  ::munmap(nothing, bytes);
 }
 
 TEST(HostileManifest, DeepNestingIsRefusedQuickly) {

@@ -76,6 +76,11 @@ TEST(LeafShards, APinwheelTiles) {
   EXPECT_EQ(check_leaf_shards(leaf, one_stream()).error().message(), "its shards overlap and leave a gap");
 }
 
+TEST(LeafShards, ThatOnlyOverlapAreSaidTo) {
+  const StoredLeaf leaf{StoredAs::tensor, DType::u8, {2}, {{0, 0, {0}, {2}}, {0, 0, {1}, {1}}}};
+  EXPECT_EQ(check_leaf_shards(leaf, one_stream()).error().message(), "its shards overlap");
+}
+
 TEST(LeafShards, TheMostShardsAreCheckedQuickly) {
   StoredLeaf leaf{StoredAs::tensor, DType::u8, {256, 256}, {}};
   for (std::int64_t i = 0; i < 65'536; ++i) leaf.shards.push_back({0, 0, {i / 256, i % 256}, {1, 1}});

@@ -341,6 +341,18 @@ TEST(Failures, AProgressListenerThatThrowsFailsTheSave) {
   EXPECT_OK(manager.wait_until_finished());
 }
 
+TEST(Failures, OfWhichTheFirstIsTold) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  auto options = small_options(faults);
+  options.on_save_progress = [&](const Progress&) { throw std::runtime_error("no terminal"); };
+  auto manager = open_manager(options);
+  faults->inject({.system_errno = ENOSPC, .operations = {Operation::write}, .path_contains = "data-"});
+  Tree one_chunk;
+  one_chunk["values"] = make_tensor(DType::f32, {100}, Layout::packed, 1);
+  ASSERT_TRUE(manager.save(1, {{"state", one_chunk}}).value());
+  expect_error(manager.wait_until_finished(), ErrorCode::no_space, {"step 1: item state: leaf values: pwrite "});
+}
+
 TEST(Failures, SaveWaitsNoLongerThanTheTimeout) {
   auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
   auto options = small_options(hooks);

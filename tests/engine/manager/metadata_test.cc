@@ -1,5 +1,6 @@
 // What a manager tells of steps without reading their data, and how it names them.
 #include "tests/engine/saving.h"
+#include "tests/support/fault_store.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 
@@ -85,6 +86,30 @@ TEST(Metadata, OfTheRootIsWrittenOnce) {
   EXPECT_EQ(other.metadata()->uuid, first.uuid);
   options.root_custom_metadata_json = "{";
   EXPECT_EQ(CheckpointManager::open("x", options).error().code(), ErrorCode::invalid_argument);
+}
+
+TEST(Metadata, OfTheRootIsOfWhomeverWasFaster) {
+  auto disk = std::make_shared<SimulatedStore>();
+  auto hooks = std::make_shared<HookStore>(disk);
+  auto options = small_options(disk);
+  options.root_custom_metadata_json = R"("faster")";
+  hooks->before([&](Operation operation, const std::string& path) {
+    if (operation == Operation::close && path.ends_with("/milepost.json")) open_manager(options);
+  });
+  auto slower = small_options(hooks);
+  slower.root_custom_metadata_json = R"("slower")";
+  EXPECT_EQ(open_manager(slower).metadata()->custom_metadata_json, R"("faster")");
+}
+
+TEST(Metadata, OfARootThatCannotBeRead) {
+  auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+  for (const bool read_only : {false, true}) {
+    auto options = small_options(faults);
+    open_manager(options);
+    options.read_only = read_only;
+    faults->inject({.operations = {Operation::open_file}, .path_contains = "milepost.json"});
+    expect_error(CheckpointManager::open("simulated", options), ErrorCode::io, {"milepost.json"});
+  }
 }
 
 TEST(Naming, PaddedAndOfTheUsersOwnMaking) {

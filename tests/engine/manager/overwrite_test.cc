@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 const SaveOptions overwrite = {.overwrite = true};
 
@@ -64,6 +65,24 @@ TEST_F(Overwrite, OfWhatCannotBePutInTheTrashIsCommittedAllTheSame) {
   EXPECT_HOLDS(manager, 1, tree_of(5));
 }
 
+// Meanwhile it has the name of a dead attempt, and another process sweeps those.
+TEST_F(Overwrite, LeavesNothingForSweepersToTake) {
+  auto hooks = std::make_shared<HookStore>(disk);
+  auto manager = open_manager(small_options(hooks));
+  save_all(manager, {1});
+  std::vector<std::string> names;
+  hooks->before([&](Operation operation, const std::string& path) {
+    if (operation != Operation::rename || !path.starts_with(".trash-")) return;
+    open_manager(small_options(disk));
+    names = names_in(*disk);
+  });
+  ASSERT_TRUE(manager.save(1, state(5), overwrite).value());
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_THAT(names, ElementsAre(StartsWith(".tmp-1-"), "1", "milepost.json"));
+  EXPECT_THAT(names_in(*disk), ElementsAre("1", "milepost.json"));
+  EXPECT_HOLDS(manager, 1, tree_of(5));
+}
+
 TEST_F(Overwrite, LeavesNothingAtTheEndOfItsManager) {
   auto manager = open_manager(options());
   save_all(manager, {1});
@@ -82,6 +101,7 @@ TEST_F(Overwrite, OfAStepThatSomebodyReadsIsRefusedAtOnce) {
   std::optional<StepReader> reader = manager.open_step(1).value();
   for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
     const auto refused = manager.save(1, state(5), {.overwrite = true, .mode = mode});
+    ASSERT_TRUE(refused.has_error());
     EXPECT_EQ(refused.error().code(), ErrorCode::unavailable);
     EXPECT_THAT(error_of(refused), HasSubstr("step 1: the step cannot be overwritten while somebody has it open: 1"));
   }

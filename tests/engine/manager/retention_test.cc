@@ -62,6 +62,19 @@ TEST(Retention, DecidesTheSameAfterARestart) {
   }
 }
 
+// It was asked for just now.
+TEST(Retention, AStepOlderThanWhatIsThereOutlivesItsOwnSave) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.max_to_keep = 1;
+  auto manager = open_manager(options);
+  save(manager, 10);
+  save(manager, 5);
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(5, 10));
+  EXPECT_HOLDS(manager, 5, small_tree(5));
+  save(manager, 11);
+  EXPECT_THAT(manager.all_steps(true).value(), ElementsAre(11));
+}
+
 TEST(Retention, KeepsTheLatestBesideTheBest) {
   auto options = best_two(std::make_shared<SimulatedStore>());
   options.keep_latest = 2;
