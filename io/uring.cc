@@ -85,6 +85,15 @@ struct UringFile::State {
     idle_lanes.push_back(&lane);
   }
 
+  // What Asio calls when the operation on `lane` is over.
+  auto completion(File& lane, Handler handler) {
+    return [this, &lane, handler = std::move(handler)](const boost::system::error_code& error, std::size_t bytes) {
+      give_back(lane);
+      const bool at_end = error == asio::error::eof;  // Asio's word for a read of 0 bytes
+      handler(error && !at_end ? -std::int64_t{error.value()} : static_cast<std::int64_t>(bytes));
+    };
+  }
+
   // Calls start(lane, what Asio calls at the end).
   template <class Start> void start(Handler handler, const Start& start) {
     File& lane = take_lane();
@@ -94,15 +103,6 @@ struct UringFile::State {
       give_back(lane);
       throw;
     }
-  }
-
-  // What Asio calls when the operation on `lane` is over.
-  auto completion(File& lane, Handler handler) {
-    return [this, &lane, handler = std::move(handler)](const boost::system::error_code& error, std::size_t bytes) {
-      give_back(lane);
-      const bool at_end = error == asio::error::eof;  // Asio's word for a read of 0 bytes
-      handler(error && !at_end ? -std::int64_t{error.value()} : static_cast<std::int64_t>(bytes));
-    };
   }
 };
 
