@@ -138,8 +138,8 @@ class OtherProcess {
       if (::chdir(directory.c_str()) != 0 || ::dup2(ends[1], told) != told) ::_exit(3);
       ::close(ends[0]);
       ::close(ends[1]);
-      ::execl("/proc/self/exe", "engine_restore_test", filter.c_str(), "--gtest_also_run_disabled_tests", "--gtest_brief=1",
-              static_cast<char*>(nullptr));
+      ::execl("/proc/self/exe", "engine_restore_test", filter.c_str(), "--gtest_also_run_disabled_tests",
+              "--gtest_brief=1", static_cast<char*>(nullptr));
       ::_exit(4);
     }
     ::close(ends[1]);
