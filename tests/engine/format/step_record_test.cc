@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <rapidcheck.h>
 
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -120,6 +122,52 @@ TEST(StepRecord, EachFaultBehindAMatchingDigestIsNamed) {
   EXPECT_TRUE(decode_step_record(sealed(body)).has_value());
 }
 
+// Takes out each field that has to be there, gives each another kind of value, and puts one more beside them.
+template <class Record>
+void expect_each_field_is_needed(const std::string& record, Result<Record> (*decode)(std::string_view)) {
+  using Json = nlohmann::ordered_json;
+  const Json whole = Json::parse("{" + body_of(record));
+  const auto expect_refused = [&](const Json& changed, const std::string& field) {
+    const auto decoded = decode(sealed(changed.dump().substr(1)));
+    ASSERT_TRUE(decoded.has_error()) << changed.dump();
+    EXPECT_THAT(decoded.error().to_string(), HasSubstr(field)) << changed.dump();
+  };
+  const std::function<void(const Json::json_pointer&)> visit = [&](const Json::json_pointer& at) {
+    if (whole[at].is_array()) {
+      for (std::size_t i = 0; i < whole[at].size(); ++i) visit(at / i);
+    }
+    if (!whole[at].is_object()) return;
+    Json more = whole;
+    more[at]["surplus"] = 0;
+    expect_refused(more, "surplus");
+    for (const auto& [field, value] : whole[at].items()) {
+      SCOPED_TRACE((at / field).to_string());
+      if (field != "handlers" && field != "save") {
+        Json less = whole;
+        less[at].erase(field);
+        expect_refused(less, field);
+      }
+      if (field == "custom_metadata") continue;
+      for (const Json& other : {Json(nullptr), Json(true), Json(-0.5), Json("?"), Json::array({7}), Json::object()}) {
+        const bool may_be = other.is_string() && (field == "name" || field == "mode" || field == "codec");
+        if (may_be || (other.type() == value.type() && value.is_structured())) continue;
+        Json changed = whole;
+        changed[at / field] = other;
+        expect_refused(changed, field);
+      }
+      if (field != "metrics" && field != "handlers") visit(at / field);
+    }
+  };
+  visit(Json::json_pointer());
+}
+
+TEST(StepRecord, EachFieldIsNeededAndOfItsKind) {
+  StepRecord record = example();
+  record.items[1].handler = "json";
+  record.save = SaveFigures{"lazy", "zstd:3", 0, 1'500'000, 2'000'000, 3};
+  expect_each_field_is_needed(encode_step_record(record), decode_step_record);
+}
+
 // The first minor version that has them; a record without is as old as it can be, and read by older readers.
 TEST(StepRecord, HandlersAreRecordedInVersionOneOne) {
   EXPECT_THAT(encode_step_record(example()), HasSubstr("\"minor\":0}"));
@@ -196,6 +244,10 @@ TEST(RootRecord, RoundTripsAndFindsDamage) {
     EXPECT_TRUE(decode_root_record(flipped).has_error()) << i;
   }
   EXPECT_TRUE(decode_root_record(encode_step_record(example())).has_error());
+}
+
+TEST(RootRecord, EachFieldIsNeededAndOfItsKind) {
+  expect_each_field_is_needed(encode_root_record({uuid, 1, "{}"}), decode_root_record);
 }
 
 TEST(CustomMetadata, ComesBackCompact) {
