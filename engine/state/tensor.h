@@ -3,6 +3,7 @@
 // says dtype and shape.
 #pragma once
 
+#include "milepost/engine/state/dims.h"
 #include "milepost/engine/state/dtype.h"
 #include "milepost/io/error.h"
 
@@ -18,9 +19,9 @@
 namespace milepost {
 
 // Extents, in elements; empty for a scalar; extents of zero are allowed.
-using Shape = std::vector<std::int64_t>;
+using Shape = Dims;
 // Distance between neighbours in each dimension, in elements; may be zero or negative.
-using Strides = std::vector<std::int64_t>;
+using Strides = Dims;
 // Dimensions of a tensor at most.
 inline constexpr std::size_t tensor_rank_max = 64;
 

@@ -131,7 +131,9 @@ TEST(RestoreFit, TouchesNothingElse) {
 RC_GTEST_PROP(RestoreFitProperty, AnyShapes, ()) {
   static auto manager = open_manager(small_options(std::make_shared<SimulatedStore>()));
   const auto rank = static_cast<std::size_t>(*rc::gen::inRange(0, 5));
-  const auto shape = [&] { return *rc::gen::container<Shape>(rank, rc::gen::inRange<std::int64_t>(0, 9)); };
+  const auto shape = [&] {
+    return Shape(*rc::gen::container<std::vector<std::int64_t>>(rank, rc::gen::inRange<std::int64_t>(0, 9)));
+  };
   const auto dtype = *rc::gen::element(DType::u8, DType::bf16, DType::f32, DType::c64);
   Tree tree;
   tree["v"] = make_tensor(dtype, shape(), layouts[*rc::gen::inRange(0, 5)], *rc::gen::arbitrary<std::uint32_t>());

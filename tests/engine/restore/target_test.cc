@@ -293,8 +293,8 @@ RC_GTEST_PROP(RestoreTargetProperty, Slices, ()) {
   const auto leaves = *rc::gen::inRange(1, 4);
   const bool large = *rc::gen::inRange(0, 20) == 0;  // several chunks
   for (int i = 0; i < leaves; ++i) {
-    Shape shape = *rc::gen::container<Shape>(static_cast<std::size_t>(*rc::gen::inRange(0, 4)),
-                                             rc::gen::inRange<std::int64_t>(1, 12));
+    Shape shape = *rc::gen::container<std::vector<std::int64_t>>(static_cast<std::size_t>(*rc::gen::inRange(0, 4)),
+                                                                 rc::gen::inRange<std::int64_t>(1, 12));
     if (large && i == 0) shape = {37, 300, 211};
     const auto dtype = *rc::gen::element(DType::u8, DType::bf16, DType::f32, DType::c64);
     const std::string name = "leaf" + std::to_string(i);
