@@ -1,4 +1,4 @@
-// How the bound on memory is divided between staging, coding and the workers.
+// How the bound on memory is divided between staging, coding, the workers and the index.
 #pragma once
 
 #include "milepost/engine/checkpoint_manager_options.h"

@@ -15,6 +15,6 @@ namespace milepost {
 // that the header reserves, is entered as "~__metadata__" ('~_' begins no escape in a path, so that
 // no other leaf has this name). Padded so that data begin at a multiple of io_alignment.
 Result<std::string> encode_data_header(std::uint32_t stream, std::span<const std::string> paths,
-                                       std::span<const StoredLeaf> leaves);
+                                       const StoredLeaves& leaves);
 
 }  // namespace milepost

@@ -53,7 +53,7 @@ class JsonDocumentBuilder {
 
   bool key(const std::string& text) {
     Open& object = open_.back();
-    if (object.last_key != 0 && object.ascending && text_of(document_.nodes_[object.last_key]) >= text) {
+    if (object.last_key != 0 && object.ascending && document_.text_of(document_.nodes_[object.last_key]) >= text) {
       object.ascending = false;
     }
     object.last_key = static_cast<std::uint32_t>(document_.nodes_.size());
@@ -78,10 +78,6 @@ class JsonDocumentBuilder {
     bool ascending = true;
   };
 
-  std::string_view text_of(const Node& node) const {
-    return std::string_view(document_.text_).substr(node.value, node.extent);
-  }
-
   bool add(std::uint64_t value, std::uint32_t extent, JsonKind kind) {
     document_.nodes_.push_back({value, extent, kind, true});
     return true;
@@ -89,7 +85,7 @@ class JsonDocumentBuilder {
 
   bool add_text(const std::string& text, JsonKind kind) {
     const std::size_t begin = document_.text_.size();
-    document_.text_ += text;
+    document_.text_.insert(document_.text_.end(), text.begin(), text.end());
     return add(begin, static_cast<std::uint32_t>(text.size()), kind);
   }
 
@@ -112,7 +108,7 @@ class JsonDocumentBuilder {
   bool check_keys(std::uint32_t object) {
     std::vector<std::string_view> keys;
     for (std::uint32_t at = object + 1; at < document_.nodes_.size();) {
-      keys.push_back(text_of(document_.nodes_[at]));
+      keys.push_back(document_.text_of(document_.nodes_[at]));
       const Node& value = document_.nodes_[at + 1];
       const bool container = value.kind == JsonKind::array || value.kind == JsonKind::object;
       at = container ? value.extent : at + 2;

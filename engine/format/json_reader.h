@@ -9,6 +9,7 @@
 
 #include "milepost/io/digest.h"
 #include "milepost/io/error.h"
+#include "milepost/io/mapped_allocator.h"
 
 #include <cstdint>
 #include <limits>
@@ -43,8 +44,11 @@ class JsonDocument {
   };
   static_assert(sizeof(Node) == 16);
 
-  std::vector<Node> nodes_;  // in an object each key is a string node before its value
-  std::string text_;
+  std::string_view text_of(const Node& node) const { return {text_.data() + node.value, node.extent}; }
+
+  // Of a large manifest some 20 MB, and no longer needed when it has been read.
+  std::vector<Node, MappedAllocator<Node>> nodes_;  // in an object each key is a string node before its value
+  std::vector<char, MappedAllocator<char>> text_;
 };
 
 // A cheap reference to one node.
@@ -76,7 +80,7 @@ class JsonValue {
  private:
   const JsonDocument::Node& node() const { return document_->nodes_[index_]; }
   bool is_container() const { return kind() == JsonKind::array || kind() == JsonKind::object; }
-  std::string_view text() const { return std::string_view(document_->text_).substr(node().value, node().extent); }
+  std::string_view text() const { return document_->text_of(node()); }
 
   const JsonDocument* document_;
   std::uint32_t index_;

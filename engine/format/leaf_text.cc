@@ -111,14 +111,13 @@ std::optional<Tree> parse_tagged(char tag, std::string_view text) {
 
 void append_leaf_text(std::string& out, const Tree& leaf) {
   assert(leaf.is_leaf());
+  if (is_stored(leaf)) return append_json_string(out, stored_leaf_text);
   if (const auto* text = leaf.get_if<std::string>()) {
     append_json_string(out, "s:" + *text);
     return;
   }
   out += '"';
-  if (leaf.get_if<Tensor>()) {
-    out += stored_leaf_text;
-  } else if (const auto* boolean = leaf.get_if<bool>()) {
+  if (const auto* boolean = leaf.get_if<bool>()) {
     out += *boolean ? "b:1" : "b:0";
   } else if (const auto* integer = leaf.get_if<std::int64_t>()) {
     out += "i:";

@@ -95,12 +95,12 @@ Result<Shard> read_shard(JsonValue value, const Shape& shape) {
     }
     ++position;
   }
-  if (position == 2) {
-    shard.start.assign(shape.size(), 0);
-    shard.extent = shape;
-  } else if (position != 4) {
+  if (position != 2 && position != 4) {
     return corrupt("expected a shard of 2 or 4 parts, found " + std::to_string(position));
   }
+  // An extent without dimensions is that of a scalar only: everywhere else it would stand for the whole tensor.
+  if (position == 4 && shard.is_whole() && !shape.empty())
+    return corrupt("another number of dimensions than the tensor");
   return shard;
 }
 

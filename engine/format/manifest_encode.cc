@@ -3,7 +3,7 @@
 #include "milepost/engine/format/leaf_text.h"
 #include "milepost/engine/format/manifest.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace milepost {
 namespace {
@@ -43,10 +43,8 @@ void append_shape(std::string& out, const Shape& shape) {
   out += ']';
 }
 
-bool is_whole(const Shard& shard, const StoredLeaf& leaf) {
-  return shard.extent == leaf.shape &&
-         std::all_of(shard.start.begin(), shard.start.end(), [](auto s) { return s == 0; });
-}
+// A rectangle that is as large as the tensor begins at its first element.
+bool is_whole(const Shard& shard, const StoredLeaf& leaf) { return shard.is_whole() || shard.extent == leaf.shape; }
 
 void append_leaf(std::string& out, const StoredLeaf& leaf) {
   out += "[\"";
@@ -88,23 +86,51 @@ void append_stream(std::string& out, const Stream& stream) {
   out += '}';
 }
 
-// Each element on a line of its own.
-template <class Range, class Function> void append_lines(std::string& out, const Range& range, const Function& append) {
-  out += '[';
-  bool first = true;
-  for (const auto& element : range) {
-    out += first ? "\n" : ",\n";
-    first = false;
-    append(out, element);
+// An array with each element on a line of its own.
+class Lines {
+ public:
+  explicit Lines(std::string& out) : out_(out) { out_ += '['; }
+  std::string& next() {
+    out_ += std::exchange(first_, false) ? "\n" : ",\n";
+    return out_;
   }
-  out += ']';
-}
+  void end() { out_ += ']'; }
+
+ private:
+  std::string& out_;
+  bool first_ = true;
+};
 
 }  // namespace
 
+bool is_stored(const Tree& leaf) {
+  if (leaf.get_if<Tensor>()) return true;
+  if (const auto* text = leaf.get_if<std::string>()) return text->size() > inline_bytes_max;
+  const auto* bytes = leaf.get_if<Tree::Bytes>();
+  return bytes && bytes->size() > inline_bytes_max;
+}
+
+std::vector<std::string> paths_of_stored_leaves(const Tree& tree) {
+  std::vector<std::string> paths;
+  for_each_leaf(tree, [&](const std::string& path, const Tree& leaf) {
+    if (is_stored(leaf)) paths.push_back(path);
+  });
+  return paths;
+}
+
+StoredLeaves StoredLeaves::of(const std::vector<StoredLeaf>& list) {
+  return {list.size(), [&list](const auto& fn) {
+            for (const StoredLeaf& leaf : list) fn(leaf);
+          }};
+}
+
 std::string encode_manifest(const Manifest& manifest) {
+  return encode_manifest(manifest, manifest.tree, StoredLeaves::of(manifest.leaves));
+}
+
+std::string encode_manifest(const Manifest& manifest, const Tree& tree, const StoredLeaves& leaves) {
   std::string out;
-  out.reserve(1024 + 256 * manifest.leaves.size());  // pages never touched cost nothing
+  out.reserve(1024 + 256 * leaves.count);  // pages never touched cost nothing
   out += "{\"format\":";
   append_format_version(out);
   out += ",\n\"step\":";
@@ -116,11 +142,15 @@ std::string encode_manifest(const Manifest& manifest) {
   out += ",\n\"codec\":";
   append_json_string(out, manifest.codec);
   out += ",\n\"streams\":";
-  append_lines(out, manifest.streams, append_stream);
+  Lines stream_lines(out);
+  for (const Stream& stream : manifest.streams) append_stream(stream_lines.next(), stream);
+  stream_lines.end();
   out += ",\n\"tree\":";
-  append_tree(out, manifest.tree);
+  append_tree(out, tree);
   out += ",\n\"leaves\":";
-  append_lines(out, manifest.leaves, append_leaf);
+  Lines leaf_lines(out);
+  leaves.each([&leaf_lines](const StoredLeaf& leaf) { append_leaf(leaf_lines.next(), leaf); });
+  leaf_lines.end();
   out += "}\n";
   return out;
 }

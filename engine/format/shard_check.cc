@@ -53,17 +53,18 @@ bool tile_exactly(const StoredLeaf& leaf) {
 
 Result<void> check_shard(const StoredLeaf& leaf, const Shard& shard, std::span<const Stream> streams) {
   if (shard.stream >= streams.size()) return corrupt("stream " + std::to_string(shard.stream) + " does not exist");
-  if (shard.start.size() != leaf.shape.size() || shard.extent.size() != leaf.shape.size()) {
+  const std::size_t rank = shard.is_whole() ? 0 : leaf.shape.size();
+  if (shard.start.size() != rank || shard.extent.size() != rank) {
     return corrupt("another number of dimensions than the tensor");
   }
-  for (std::size_t d = 0; d < leaf.shape.size(); ++d) {
+  for (std::size_t d = 0; d < rank; ++d) {
     if (shard.extent[d] < 1 || shard.start[d] < 0 || shard.start[d] > leaf.shape[d] ||
         shard.extent[d] > leaf.shape[d] - shard.start[d]) {
       return corrupt("from " + to_string(shard.start) + ", extent " + to_string(shard.extent) +
                      ", is not within the shape " + to_string(leaf.shape));
     }
   }
-  const std::optional<std::uint64_t> bytes = packed_bytes(leaf.dtype, shard.extent);
+  const std::optional<std::uint64_t> bytes = packed_bytes(leaf.dtype, leaf.extent_of(shard));
   if (!bytes) return corrupt("not a whole number of bytes");
   const Stream& stream = streams[shard.stream];
   if (shard.offset > stream.raw_bytes || *bytes > stream.raw_bytes - shard.offset) {
@@ -90,7 +91,7 @@ Result<void> check_leaf_shards(const StoredLeaf& leaf, std::span<const Stream> s
   for (std::size_t i = 0; i < leaf.shards.size(); ++i) {
     auto checked = check_shard(leaf, leaf.shards[i], streams);
     if (checked.has_error()) return checked.error().within("shard " + std::to_string(i));
-    elements += static_cast<std::uint64_t>(element_count(leaf.shards[i].extent).value_or(0));
+    elements += static_cast<std::uint64_t>(element_count(leaf.extent_of(leaf.shards[i])).value_or(0));
   }
   const auto expected = static_cast<std::uint64_t>(element_count(leaf.shape).value_or(0));
   if (elements > expected) return corrupt("its shards overlap");
@@ -110,8 +111,8 @@ Result<void> check_streams_tiled(const Manifest& manifest) {
   ranges.reserve(manifest.leaves.size());
   for (std::size_t i = 0; i < manifest.leaves.size(); ++i) {
     for (const Shard& shard : manifest.leaves[i].shards) {
-      const std::uint64_t bytes = packed_bytes(manifest.leaves[i].dtype, shard.extent).value_or(0);
-      ranges.push_back({shard.stream, static_cast<std::uint32_t>(i), shard.offset, shard.offset + bytes});
+      const std::uint64_t end = shard.offset + manifest.leaves[i].bytes_of(shard);
+      ranges.push_back({shard.stream, static_cast<std::uint32_t>(i), shard.offset, end});
     }
   }
   const auto before = [](const Range& a, const Range& b) {
@@ -129,8 +130,8 @@ Result<void> check_streams_tiled(const Manifest& manifest) {
     std::uint64_t end = 0;
     for (; range != ranges.end() && range->stream == s; ++range) {
       if (range->begin < end) {
-        return fail("leaves " + path_of_stored_leaf(manifest.tree, std::prev(range)->leaf) + " and " +
-                    path_of_stored_leaf(manifest.tree, range->leaf) + " share the byte " +
+        const std::vector<std::string> paths = paths_of_stored_leaves(manifest.tree);
+        return fail("leaves " + paths[std::prev(range)->leaf] + " and " + paths[range->leaf] + " share the byte " +
                     std::to_string(range->begin));
       }
       if (range->begin > end) return gap(end, range->begin);
@@ -139,15 +140,6 @@ Result<void> check_streams_tiled(const Manifest& manifest) {
     if (end != manifest.streams[s].raw_bytes) return gap(end, manifest.streams[s].raw_bytes);
   }
   return {};
-}
-
-std::string path_of_stored_leaf(const Tree& tree, std::size_t index) {
-  std::string found;
-  std::size_t next = 0;
-  for_each_leaf(tree, [&](const std::string& path, const Tree& leaf) {
-    if (leaf.get_if<Tensor>() && next++ == index) found = path;
-  });
-  return found;
 }
 
 }  // namespace milepost

@@ -18,7 +18,4 @@ Result<void> check_leaf_shards(const StoredLeaf& leaf, std::span<const Stream> s
 // stream exactly once. Messages name leaves by their paths in the manifest's tree.
 Result<void> check_streams_tiled(const Manifest& manifest);
 
-// The path of the leaf at an index of Manifest::leaves.
-std::string path_of_stored_leaf(const Tree& tree, std::size_t index);
-
 }  // namespace milepost

@@ -144,20 +144,8 @@ Result<Restored> Restorer::restore_newest_good(RestoreOptions options) {
 Result<std::optional<std::int64_t>> Restorer::restore_latest(Tree& target, std::string_view item) {
   return read_step(std::nullopt, [&](StepReader* reader) -> Result<std::optional<std::int64_t>> {
     if (!reader) return std::optional<std::int64_t>();
-    std::string name(item);
-    if (name.empty()) {
-      const auto& items = reader->record().items;
-      if (items.size() != 1) {
-        std::string names;
-        for (const ItemRecord& record : items) names += (names.empty() ? "" : ", ") + record.name;
-        return within_step(Error(ErrorCode::invalid_argument, "the step has several items (" + names + "): name one"),
-                           reader->record().step);
-      }
-      name = items.front().name;
-    }
-    MILEPOST_ASSIGN(Restored restored, reader->restore({.items = {{.name = name, .target = target}}}));
-    target = std::move(restored.tree());
-    return std::optional(restored.step);
+    MILEPOST_TRY(reader->restore(target, item));
+    return std::optional(reader->record().step);
   });
 }
 

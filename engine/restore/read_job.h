@@ -20,7 +20,6 @@ struct ItemFiles {
   std::string directory;  // relative to the root
   std::string handler;    // ItemRecord::handler
   Manifest manifest;
-  std::vector<std::string> paths;                // of manifest.leaves
   bool is_open = false;                          // what follows is there: see StepReader::State::item
   std::vector<std::vector<Chunk>> chunks;        // of each stream
   std::vector<std::unique_ptr<ReadFile>> files;  // of each stream

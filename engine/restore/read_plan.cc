@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <string>
 
 namespace milepost {
@@ -19,15 +20,17 @@ struct Intersection {
   bool whole_shard = true;
 };
 
-Intersection intersect(const Shard& shard, const Shape& start, const Shape& extent) {
+Intersection intersect(const Shape& shard_start, const Shape& shard_extent, const Shape& start, const Shape& extent) {
   Intersection result;
+  result.start.reserve(start.size());
+  result.extent.reserve(start.size());
   for (std::size_t d = 0; d < start.size(); ++d) {
-    const std::int64_t from = std::max(shard.start[d], start[d]);
-    const std::int64_t to = std::min(shard.start[d] + shard.extent[d], start[d] + extent[d]);
+    const std::int64_t from = std::max(shard_start[d], start[d]);
+    const std::int64_t to = std::min(shard_start[d] + shard_extent[d], start[d] + extent[d]);
     result.start.push_back(from);
     result.extent.push_back(to - from);
     result.empty = result.empty || to <= from;
-    result.whole_shard = result.whole_shard && to - from == shard.extent[d];
+    result.whole_shard = result.whole_shard && to - from == shard_extent[d];
   }
   return result;
 }
@@ -38,20 +41,27 @@ Shape minus(const Shape& a, const Shape& b) {
   return difference;
 }
 
-ReadPart make_part(const StoredLeaf& leaf, const Shard& shard, const LeafTarget& target, const Intersection& wanted) {
+// None if nothing of the shard is wanted.
+std::optional<ReadPart> make_part(const StoredLeaf& leaf, const Shard& shard, const LeafTarget& target) {
+  const Tensor& destination = target.destination;
+  const Shape origin(leaf.shape.size(), 0);
+  const Shape& start = target.start.empty() ? origin : target.start;
+  const Shape& shard_start = shard.is_whole() ? origin : shard.start;
+  const Shape& shard_extent = leaf.extent_of(shard);
+  const Intersection wanted = intersect(shard_start, shard_extent, start, destination.shape());
+  if (wanted.empty) return std::nullopt;
   ReadPart part;
   part.leaf = static_cast<std::uint32_t>(target.leaf);
   part.begin = shard.offset;
-  part.end = shard.offset + packed_bytes(leaf.dtype, shard.extent).value();
-  const Tensor& destination = target.destination;
+  part.end = shard.offset + leaf.bytes_of(shard);
   if (wanted.whole_shard && wanted.extent == destination.shape() && destination.is_contiguous() &&
       destination.dtype() == leaf.dtype) {
     part.destination = destination.data();
     return part;
   }
   part.box = std::make_unique<ReadPart::Box>(
-      ReadPart::Box{BoxRuns(shard.extent, minus(wanted.start, shard.start), wanted.extent),
-                    slice(destination, minus(wanted.start, target.start), wanted.extent),
+      ReadPart::Box{BoxRuns(shard_extent, minus(wanted.start, shard_start), wanted.extent),
+                    slice(destination, minus(wanted.start, start), wanted.extent),
                     static_cast<std::uint64_t>(bits_of(leaf.dtype)) / 8, leaf.dtype, wanted.start});
   return part;
 }
@@ -154,22 +164,19 @@ Result<void> ReadPart::take_box(std::span<const std::byte> raw, std::uint64_t of
   return {};
 }
 
-ReadPlan plan_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks,
-                    std::span<const LeafTarget> targets) {
-  ReadPlan plan;
-  plan.parts.reserve(targets.size());
-  std::vector<std::vector<std::uint32_t>> of_stream(chunks.size());
-  for (const LeafTarget& target : targets) {
-    const StoredLeaf& leaf = manifest.leaves[target.leaf];
-    for (const Shard& shard : leaf.shards) {
-      const Intersection wanted = intersect(shard, target.start, target.destination.shape());
-      if (wanted.empty) continue;
-      of_stream[shard.stream].push_back(static_cast<std::uint32_t>(plan.parts.size()));
-      plan.parts.push_back(make_part(leaf, shard, target, wanted));
-    }
+void ReadPlanner::add(const LeafTarget& target) {
+  const StoredLeaf& leaf = manifest_.leaves[target.leaf];
+  for (const Shard& shard : leaf.shards) {
+    auto part = make_part(leaf, shard, target);
+    if (!part) continue;
+    of_stream_[shard.stream].push_back(static_cast<std::uint32_t>(plan_.parts.size()));
+    plan_.parts.push_back(std::move(*part));
   }
-  for (std::uint32_t s = 0; s < of_stream.size(); ++s) add_reads(plan, s, chunks[s], of_stream[s]);
-  return plan;
+}
+
+ReadPlan ReadPlanner::finish() {
+  for (std::uint32_t s = 0; s < of_stream_.size(); ++s) add_reads(plan_, s, chunks_[s], of_stream_[s]);
+  return std::move(plan_);
 }
 
 ReadPlan plan_all_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks) {

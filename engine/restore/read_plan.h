@@ -57,9 +57,22 @@ struct ReadPlan {
   bool check_only = false;       // nothing is copied
 };
 
-// `chunks` holds the table of each stream of the manifest.
-ReadPlan plan_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks,
-                    std::span<const LeafTarget> targets);
+// Makes a plan of leaves to be read, one after the other. `chunks` holds the table of each stream of the manifest.
+class ReadPlanner {
+ public:
+  ReadPlanner(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks)
+      : manifest_(manifest), chunks_(chunks), of_stream_(chunks.size()) {
+    plan_.parts.reserve(manifest.leaves.size());  // as a rule
+  }
+  void add(const LeafTarget& target);
+  ReadPlan finish();
+
+ private:
+  const Manifest& manifest_;
+  std::span<const std::vector<Chunk>> chunks_;
+  ReadPlan plan_;
+  std::vector<std::vector<std::uint32_t>> of_stream_;  // parts
+};
 
 // Everything, into nothing: for verification.
 ReadPlan plan_all_reads(const Manifest& manifest, std::span<const std::vector<Chunk>> chunks);

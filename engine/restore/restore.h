@@ -145,6 +145,9 @@ class StepReader {
   Result<const std::vector<Chunk>*> chunks(std::string_view item, std::size_t stream);
 
   Result<Restored> restore(RestoreOptions options);
+  // In place, from the only item or the named one, as with RestoreItem::target, but without a copy of the tree. After
+  // an error the tree has not changed, and the content of its memory has no meaning.
+  Result<void> restore(Tree& target, std::string_view item = {});
 
   // Reads and checks every byte of the step, all items; damage does not stop it. An error only when
   // it could not go on. Also reports files in the step that no record names.

@@ -109,11 +109,7 @@ class ItemOpener {
     std::uint64_t raw_bytes = 0;
     for (const Stream& stream : manifest.streams) raw_bytes += stream.raw_bytes;
     std::uint64_t leaf_count = 0;
-    item_.paths.reserve(manifest.leaves.size());
-    for_each_leaf(manifest.tree, [&](const std::string& path, const Tree& leaf) {
-      if (leaf.get_if<Tensor>()) item_.paths.push_back(path);
-      ++leaf_count;
-    });
+    for_each_leaf(manifest.tree, [&](const std::string&, const Tree&) { ++leaf_count; });
     if (raw_bytes != record_.raw_bytes || leaf_count != record_.leaf_count) {
       return corrupt("its counts are not those of the step record");
     }
@@ -151,7 +147,8 @@ class ItemOpener {
 // Which leaves lie where in the streams; made when something is damaged, and then asked about every bad chunk.
 class LeafRanges {
  public:
-  explicit LeafRanges(const Manifest& manifest) : streams_(manifest.streams.size()) {
+  explicit LeafRanges(const Manifest& manifest)
+      : item_(manifest.item), paths_(paths_of_stored_leaves(manifest.tree)), streams_(manifest.streams.size()) {
     for (std::size_t i = 0; i < manifest.leaves.size(); ++i) {
       for (const Shard& shard : manifest.leaves[i].shards) streams_[shard.stream].push_back({shard.offset, i});
     }
@@ -175,16 +172,19 @@ class LeafRanges {
     return leaves;
   }
 
+  // "item: path" of each of these, for a report.
+  std::vector<std::string> names_in(std::uint32_t stream, const Chunk* chunk) const {
+    std::vector<std::string> names;
+    for (const std::size_t leaf : in(stream, chunk)) names.push_back(item_ + ": " + paths_[leaf]);
+    return names;
+  }
+  const std::string& path_of(std::size_t leaf) const { return paths_[leaf]; }
+
  private:
+  const std::string item_;
+  const std::vector<std::string> paths_;
   std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> streams_;  // offset and leaf, ascending
 };
-
-// "item: path" of each, for a report.
-std::vector<std::string> name_leaves(const ItemFiles& item, const std::vector<std::size_t>& leaves) {
-  std::vector<std::string> names;
-  for (const std::size_t leaf : leaves) names.push_back(item.manifest.item + ": " + item.paths[leaf]);
-  return names;
-}
 
 }  // namespace
 
@@ -198,6 +198,13 @@ struct StepReader::State {
 
   static Result<StepReader> open(const RestoreContext& context, std::string directory);
   Result<Restored> restore(RestoreOptions options);
+  Result<void> restore(Tree& target, std::string_view item);
+  struct Destination {
+    const RestoreItem* wanted;  // but for its target
+    Tree* tree;                 // the target, or what is to be made
+    bool fresh;                 // it is to be made
+  };
+  Result<void> fill(const std::vector<Destination>& destinations, bool verify_first, ProgressFn on_progress);
   Result<std::vector<Damage>> verify(const ProgressFn& on_progress);
   // With its manifest; if data is to be read, with all the rest too.
   Result<const ItemFiles*> item(std::string_view name, bool with_data);
@@ -283,8 +290,13 @@ Result<Restored> StepReader::restore(RestoreOptions options) {
   return restored;
 }
 
+Result<void> StepReader::restore(Tree& target, std::string_view item) {
+  auto restored = caught([&] { return state_->restore(target, item); });
+  if (restored.has_error()) return within_step(restored.error(), record().step);
+  return restored;
+}
+
 Result<Restored> StepReader::State::restore(RestoreOptions options) {
-  TraceSlice slice("restore", {{"step", record.step}});
   if (!options.directory.empty()) {
     return Error(ErrorCode::invalid_argument, "directory: this step was opened in " + context.store->description());
   }
@@ -294,31 +306,67 @@ Result<Restored> StepReader::State::restore(RestoreOptions options) {
   if (options.items.empty()) {
     for (const ItemRecord& item_record : record.items) options.items.push_back({.name = item_record.name});
   }
+  Restored restored;
+  restored.step = record.step;
+  restored.items.reserve(options.items.size());  // the trees stay where they are
+  std::vector<Destination> destinations;
+  for (RestoreItem& wanted : options.items) {
+    const bool fresh = !wanted.target;
+    restored.items.push_back({wanted.name, fresh ? Tree() : std::move(*wanted.target)});
+    destinations.push_back({&wanted, &restored.items.back().tree, fresh});
+  }
+  MILEPOST_TRY(fill(destinations, options.verify_first, std::move(options.on_progress)));
+  for (Item& made : restored.items) {
+    MILEPOST_ASSIGN(const ItemFiles* files, item(made.name, true));
+    made.handler = files->handler;
+  }
+  return restored;
+}
+
+Result<void> StepReader::State::restore(Tree& target, std::string_view name) {
+  if (name.empty()) {
+    if (record.items.size() != 1) {
+      std::string names;
+      for (const ItemRecord& item_record : record.items) names += (names.empty() ? "" : ", ") + item_record.name;
+      return Error(ErrorCode::invalid_argument, "the step has several items (" + names + "): name one");
+    }
+    name = record.items.front().name;
+  }
+  const RestoreItem wanted{.name = std::string(name)};
+  return fill({{&wanted, &target, false}}, false, {});
+}
+
+Result<void> StepReader::State::fill(const std::vector<Destination>& destinations, bool verify_first,
+                                     ProgressFn on_progress) {
+  TraceSlice slice("restore", {{"step", record.step}});
   struct Part {
     const ItemFiles* files;
     ItemTarget target;
     ReadPlan plan;
+    Tree* tree;
   };
   std::vector<Part> parts;
-  std::set<std::string> names;
+  std::set<std::string_view> names;
   std::uint64_t raw_bytes = 0;
-  for (RestoreItem& wanted : options.items) {
-    if (!names.insert(wanted.name).second) {
-      return Error(ErrorCode::invalid_argument, "item " + wanted.name + ": asked for twice");
+  for (const auto& [wanted, tree, fresh] : destinations) {
+    if (!names.insert(wanted->name).second) {
+      return Error(ErrorCode::invalid_argument, "item " + wanted->name + ": asked for twice");
     }
-    const auto files = item(wanted.name, true);
+    const auto files = item(wanted->name, true);
     if (files.has_error()) return files.error();
-    TraceSlice planning("plan");
-    auto target = resolve_target((*files)->manifest, std::move(wanted));
-    if (target.has_error()) return target.error().within("item " + (*files)->manifest.item);
-    ReadPlan plan = plan_reads((*files)->manifest, (*files)->chunks, target->leaves);
-    planning.end();
+    const TraceSlice planning("plan");
+    const Manifest& manifest = (*files)->manifest;
+    ReadPlanner planner(manifest, (*files)->chunks);
+    const auto add = [&planner](const LeafTarget& leaf) { planner.add(leaf); };
+    auto target = fresh ? resolve_fresh(manifest, *wanted, *tree, add) : resolve_target(manifest, *wanted, *tree, add);
+    if (target.has_error()) return target.error().within("item " + manifest.item);
+    ReadPlan plan = planner.finish();
     raw_bytes += plan.raw_bytes;
-    parts.push_back({*files, std::move(target).value(), std::move(plan)});
+    parts.push_back({*files, std::move(target).value(), std::move(plan), tree});
   }
 
-  ReadProgress progress(std::move(options.on_progress), options.verify_first ? 2 * raw_bytes : raw_bytes);
-  for (int pass = options.verify_first ? 0 : 1; pass < 2; ++pass) {
+  ReadProgress progress(std::move(on_progress), verify_first ? 2 * raw_bytes : raw_bytes);
+  for (int pass = verify_first ? 0 : 1; pass < 2; ++pass) {
     for (Part& part : parts) {
       part.plan.check_only = pass == 0;
       if (pass == 1) fill_padding(part.target);
@@ -326,10 +374,10 @@ Result<Restored> StepReader::State::restore(RestoreOptions options) {
       const auto on_error = [&](const ChunkRead& read, Error bad, const ReadPart* misfit) {
         if (error) return false;
         error = std::move(bad);  // before anything that may throw
-        const auto leaves =
-            misfit ? std::vector<std::size_t>{misfit->leaf}
-                   : LeafRanges(part.files->manifest).in(read.stream, &part.files->chunks[read.stream][read.chunk]);
-        std::string leaf = "leaf " + part.files->paths[leaves.front()];
+        const LeafRanges ranges(part.files->manifest);
+        const auto leaves = misfit ? std::vector<std::size_t>{misfit->leaf}
+                                   : ranges.in(read.stream, &part.files->chunks[read.stream][read.chunk]);
+        std::string leaf = "leaf " + ranges.path_of(leaves.front());
         if (leaves.size() > 1) leaf += " and " + std::to_string(leaves.size() - 1) + " more";
         error->within(leaf);
         return false;
@@ -340,16 +388,10 @@ Result<Restored> StepReader::State::restore(RestoreOptions options) {
       MILEPOST_TRY(progress.check());
     }
   }
-
-  Restored restored;
-  restored.step = record.step;
-  for (Part& part : parts) {
-    finish_target(part.files->manifest, part.target);
-    restored.items.push_back({part.files->manifest.item, std::move(part.target.tree), part.files->handler});
-  }
+  for (Part& part : parts) finish_target(part.target, *part.tree);
   slice.end();
   Trace::flush();
-  return restored;
+  return {};
 }
 
 // --- Verification.
@@ -376,7 +418,7 @@ Result<void> StepReader::State::verify_item(const ItemRecord& item_record, ReadP
     const Chunk& chunk = files->chunks[read.stream][read.chunk];
     if (!ranges) ranges.emplace(files->manifest);
     damage.push_back({files->directory + '/' + files->manifest.streams[read.stream].data_file, chunk.file_offset,
-                      chunk.stored_bytes, name_leaves(*files, ranges->in(read.stream, &chunk)), std::move(error)});
+                      chunk.stored_bytes, ranges->names_in(read.stream, &chunk), std::move(error)});
     return true;
   };
   MILEPOST_TRY(read_chunks(context, *files, plan, progress, found));
@@ -387,17 +429,17 @@ Result<void> StepReader::State::verify_header(const ItemFiles& item, std::uint32
   const Stream& stream = item.manifest.streams[s];
   if (stream.data_offset == 0) return {};
   const std::string file = item.directory + '/' + stream.data_file;
-  MILEPOST_ASSIGN(const std::string expected, encode_data_header(s, item.paths, item.manifest.leaves));
+  MILEPOST_ASSIGN(const std::string expected, encode_data_header(s, paths_of_stored_leaves(item.manifest.tree),
+                                                                 StoredLeaves::of(item.manifest.leaves)));
   std::string found(expected.size(), '\0');
   const auto read = read_at(*item.files[s], 0, std::as_writable_bytes(std::span(found)));
   if (read.has_error()) {
     if (is_for_memory(read.error())) return read.error();
-    damage.push_back(
-        {file, 0, stream.data_offset, name_leaves(item, LeafRanges(item.manifest).in(s, nullptr)), read.error()});
+    damage.push_back({file, 0, stream.data_offset, LeafRanges(item.manifest).names_in(s, nullptr), read.error()});
   } else if (expected.size() != stream.data_offset || found != expected) {
     const auto differs = std::mismatch(expected.begin(), expected.end(), found.begin()).first - expected.begin();
     damage.push_back(
-        {file, static_cast<std::uint64_t>(differs), 1, name_leaves(item, LeafRanges(item.manifest).in(s, nullptr)),
+        {file, static_cast<std::uint64_t>(differs), 1, LeafRanges(item.manifest).names_in(s, nullptr),
          corrupt(file + "@" + std::to_string(differs) + ": the safetensors header is not the one that was written")});
   }
   return {};

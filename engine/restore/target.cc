@@ -13,20 +13,26 @@ namespace {
 
 class Resolver {
  public:
-  Resolver(const Manifest& manifest, RestoreItem& request)
-      : manifest_(manifest), request_(request), pattern_hits_(request.select.size(), false) {
+  Resolver(const Manifest& manifest, const RestoreItem& request, const ReadLeafFn& read)
+      : manifest_(manifest), request_(request), read_(read), pattern_hits_(request.select.size(), false) {
     for (const LeafSlice& slice : request.slices) {
       if (!slices_.emplace(slice.path, &slice).second) refuse(slice.path, "two slices of it are asked for");
     }
   }
 
-  Result<ItemTarget> run() {
-    ItemTarget result;
-    result.leaves.reserve(manifest_.leaves.size());
-    result_ = &result;
-    Tree* target = request_.target ? &*request_.target : nullptr;
-    std::string path;
-    auto tree = visit(manifest_.tree, target, path);
+  Result<ItemTarget> in_place(Tree& target) {
+    place(manifest_.tree, target, "");
+    return result();
+  }
+
+  Result<ItemTarget> fresh(Tree& tree) {
+    auto made = make(manifest_.tree, "");
+    if (made) tree = std::move(*made);
+    return result();
+  }
+
+ private:
+  Result<ItemTarget> result() {
     for (const auto& [slice_path, slice] : slices_) {
       const Tree* node = manifest_.tree.find(slice_path);
       if (!node || !node->get_if<Tensor>()) missing_.push_back("slice of " + slice_path + ": no such tensor");
@@ -41,11 +47,9 @@ class Resolver {
                    "the target does not fit the checkpoint, " + std::to_string(differences_.size()) +
                        (differences_.size() == 1 ? " difference:\n  " : " differences:\n  ") + join(differences_));
     }
-    if (tree) result.tree = std::move(*tree);
-    return result;
+    return std::move(result_);
   }
 
- private:
   static std::string join(const std::vector<std::string>& lines) {
     std::string text;
     for (const std::string& line : lines) text += (text.empty() ? "" : "\n  ") + line;
@@ -54,6 +58,10 @@ class Resolver {
 
   void differ(const std::string& path, const std::string& what) {
     differences_.push_back((path.empty() ? "(root)" : path) + ": " + what);
+  }
+
+  void differ(const std::string& path, const Tree& saved, const Tree& target) {
+    differ(path, "the checkpoint has a " + saved.describe() + ", the target a " + target.describe());
   }
 
   // A difference that no checkpoint would be without.
@@ -73,67 +81,138 @@ class Resolver {
     return any;
   }
 
-  // The result for a node; none if nothing below it is wanted.
-  std::optional<Tree> visit(const Tree& saved, Tree* target, std::string& path) {
-    if (request_.placeholders && target && target->get_if<std::nullptr_t>()) {
+  // --- In place: the target keeps its structure, and leaves of it are filled or replaced.
+
+  void place(const Tree& saved, Tree& target, const std::string& path) {
+    if (request_.placeholders && target.get_if<std::nullptr_t>()) {
       pass_over(saved, path);
-      return Tree();
+    } else if (const auto* map = saved.get_if<Tree::Map>()) {
+      auto* given = target.get_if<Tree::Map>();
+      given ? place_map(*map, *given, path) : mismatch(saved, target, path);
+    } else if (const auto* list = saved.get_if<Tree::List>()) {
+      auto* given = target.get_if<Tree::List>();
+      given ? place_list(*list, *given, path) : mismatch(saved, target, path);
+    } else {
+      place_leaf(saved, target, path);
     }
-    if (const auto* map = saved.get_if<Tree::Map>()) return visit_map(*map, target, path);
-    if (const auto* list = saved.get_if<Tree::List>()) return visit_list(*list, target, path);
-    return visit_leaf(saved, target, path);
   }
 
-  std::optional<Tree> visit_map(const Tree::Map& saved, Tree* target, std::string& path) {
-    Tree::Map* given = target ? target->get_if<Tree::Map>() : nullptr;
-    if (target && !given) return mismatch(Tree(saved), target, path);
+  void place_map(const Tree::Map& saved, Tree::Map& given, const std::string& path) {
+    for (const auto& [key, child] : saved) {
+      const auto it = given.find(key);
+      if (it == given.end()) {
+        note_absent(child, join_path(path, key));
+      } else {
+        place(child, it->second, join_path(path, key));
+      }
+    }
+    for (const auto& [key, child] : given) {
+      if (!saved.contains(key)) note_surplus(child, join_path(path, key));
+    }
+  }
+
+  void place_list(const Tree::List& saved, Tree::List& given, const std::string& path) {
+    for (std::size_t i = 0; i < saved.size(); ++i) {
+      if (i >= given.size()) {
+        note_absent(saved[i], join_path(path, i));
+      } else {
+        place(saved[i], given[i], join_path(path, i));
+      }
+    }
+    for (std::size_t i = saved.size(); i < given.size(); ++i) note_surplus(given[i], join_path(path, i));
+  }
+
+  void place_leaf(const Tree& saved, Tree& target, const std::string& path) {
+    const bool stored = saved.get_if<Tensor>() != nullptr;
+    const std::size_t leaf = stored ? next_leaf_++ : 0;
+    if (!selected(path)) return;
+    if (!stored) {
+      if (target.value().index() != saved.value().index()) {
+        differ(path, saved, target);
+      } else {
+        result_.replacements.push_back({&target, saved});
+      }
+      return;
+    }
+    const StoredLeaf& entry = manifest_.leaves[leaf];
+    if (entry.stored_as == StoredAs::tensor) return place_tensor(entry, leaf, target, path);
+    const bool is_text = entry.stored_as == StoredAs::string;
+    if (is_text ? target.get_if<std::string>() == nullptr : target.get_if<Tree::Bytes>() == nullptr) {
+      differ(path, is_text ? Tree("") : Tree(Tree::Bytes()), target);
+    }
+    read_text(entry, leaf, path);
+  }
+
+  void place_tensor(const StoredLeaf& entry, std::size_t leaf, Tree& target, const std::string& path) {
+    const LeafSlice* const part = slice_of(path);
+    if (part && !check_slice(entry, *part, path)) return;
+    const Shape& extent = part ? part->extent : entry.shape;
+    const auto* given = target.get_if<Tensor>();
+    if (given) {
+      if (const auto valid = given->check(); valid.has_error()) return refuse(path, valid.error().message());
+    }
+    if (!given || !dtype_fits(entry.dtype, given->dtype()) || !shape_fits(entry.dtype, extent, given->shape())) {
+      return differ(path, Tensor::abstract(entry.dtype, extent), target);
+    }
+    if (given->is_read_only()) return refuse(path, "the target is read-only memory");
+    Tensor destination = *given;
+    if (given->is_abstract()) {
+      auto fresh = allocate(path, given->dtype(), given->shape());
+      if (!fresh) return;
+      destination = *std::move(fresh);
+      result_.replacements.push_back({&target, destination});
+    }
+    read_({leaf, part ? part->start : Shape(), fit(destination, extent)});
+  }
+
+  // --- Without a target. What for a node; none if nothing below it is wanted.
+
+  std::optional<Tree> make(const Tree& saved, const std::string& path) {
+    if (const auto* map = saved.get_if<Tree::Map>()) return make_map(*map, path);
+    if (const auto* list = saved.get_if<Tree::List>()) return make_list(*list, path);
+    return make_leaf(saved, path);
+  }
+
+  std::optional<Tree> make_map(const Tree::Map& saved, const std::string& path) {
     Tree::Map result;
     for (const auto& [key, child] : saved) {
-      const std::string child_path = join_path(path, key);
-      Tree* child_target = nullptr;
-      if (given) {
-        const auto it = given->find(key);
-        if (it == given->end()) {
-          note_absent(child, child_path);
-          continue;
-        }
-        child_target = &it->second;
-      }
-      std::string scratch = child_path;
-      if (auto made = visit(child, child_target, scratch)) result.emplace(key, std::move(*made));
+      if (auto made = make(child, join_path(path, key))) result.emplace_hint(result.end(), key, std::move(*made));
     }
-    if (given) {
-      for (auto& [key, child] : *given) {
-        if (saved.contains(key)) continue;
-        note_surplus(child, join_path(path, key));
-        result.emplace(key, child);
-      }
-    }
-    if (result.empty() && !saved.empty() && !given) return std::nullopt;
+    if (result.empty() && !saved.empty()) return std::nullopt;
     return Tree(std::move(result));
   }
 
-  std::optional<Tree> visit_list(const Tree::List& saved, Tree* target, std::string& path) {
-    Tree::List* given = target ? target->get_if<Tree::List>() : nullptr;
-    if (target && !given) return mismatch(Tree(saved), target, path);
+  std::optional<Tree> make_list(const Tree::List& saved, const std::string& path) {
     Tree::List result;
     bool any = saved.empty();
     for (std::size_t i = 0; i < saved.size(); ++i) {
-      std::string child_path = join_path(path, i);
-      if (given && i >= given->size()) {
-        note_absent(saved[i], child_path);
-        continue;
-      }
-      auto made = visit(saved[i], given ? &(*given)[i] : nullptr, child_path);
+      auto made = make(saved[i], join_path(path, i));
       any = any || made.has_value();
       result.push_back(made ? std::move(*made) : Tree());  // null keeps the places of the others
     }
-    if (given) {
-      for (std::size_t i = saved.size(); i < given->size(); ++i) note_surplus((*given)[i], join_path(path, i));
-    }
-    if (!any && !given) return std::nullopt;
+    if (!any) return std::nullopt;
     return Tree(std::move(result));
   }
+
+  std::optional<Tree> make_leaf(const Tree& saved, const std::string& path) {
+    const bool stored = saved.get_if<Tensor>() != nullptr;
+    const std::size_t leaf = stored ? next_leaf_++ : 0;
+    if (!selected(path)) return std::nullopt;
+    if (!stored) return saved;
+    const StoredLeaf& entry = manifest_.leaves[leaf];
+    if (entry.stored_as != StoredAs::tensor) {
+      read_text(entry, leaf, path);
+      return Tree();
+    }
+    const LeafSlice* const part = slice_of(path);
+    if (part && !check_slice(entry, *part, path)) return Tree();
+    auto fresh = allocate(path, entry.dtype, part ? part->extent : entry.shape);
+    if (!fresh) return Tree();
+    read_({leaf, part ? part->start : Shape(), *fresh});
+    return Tree(*std::move(fresh));
+  }
+
+  // --- What does not fit.
 
   // Counts the leaves of a node; whether any is selected.
   bool pass_over(const Tree& saved, const std::string& path) {
@@ -146,12 +225,9 @@ class Resolver {
   }
 
   // A container on one side only, or of another kind.
-  std::optional<Tree> mismatch(const Tree& saved, Tree* target, const std::string& path) {
+  void mismatch(const Tree& saved, const Tree& target, const std::string& path) {
     const bool wanted = pass_over(saved, path);
-    if (wanted || request_.select.empty()) {
-      differ(path, "the checkpoint has a " + saved.describe() + ", the target a " + target->describe());
-    }
-    return *target;
+    if (wanted || request_.select.empty()) differ(path, saved, target);
   }
 
   void note_absent(const Tree& saved, const std::string& path) {
@@ -178,70 +254,7 @@ class Resolver {
       differ(path, "missing in the checkpoint (the target has an empty " + given.describe() + ")");
   }
 
-  std::optional<Tree> visit_leaf(const Tree& saved, Tree* target, const std::string& path) {
-    const auto* stored = saved.get_if<Tensor>();
-    const std::size_t leaf = stored ? next_leaf_++ : 0;
-    if (!selected(path)) return target ? std::optional(*target) : std::nullopt;
-    if (!stored) {
-      if (target && target->value().index() != saved.value().index()) {
-        differ(path, "the checkpoint has a " + saved.describe() + ", the target a " + target->describe());
-      }
-      return saved;
-    }
-    const StoredLeaf& entry = manifest_.leaves[leaf];
-    if (entry.stored_as == StoredAs::tensor) return visit_tensor(entry, leaf, target, path);
-
-    if (slices_.contains(path)) missing_.push_back("slice of " + path + ": no such tensor");
-    const bool is_text = entry.stored_as == StoredAs::string;
-    if (target && !(is_text ? target->get_if<std::string>() != nullptr : target->get_if<Tree::Bytes>() != nullptr)) {
-      differ(path, std::string("the checkpoint has a ") + (is_text ? "string" : "bytes") + ", the target a " +
-                       target->describe());
-      return *target;
-    }
-    if (!differences_.empty()) return Tree();
-    return bind(leaf, path, Shape(1, 0), DType::u8, entry.shape) ? std::optional(Tree()) : std::nullopt;
-  }
-
-  std::optional<Tree> visit_tensor(const StoredLeaf& entry, std::size_t leaf, Tree* target, const std::string& path) {
-    Shape start(entry.shape.size(), 0);
-    Shape extent = entry.shape;
-    if (const auto slice = slices_.find(path); slice != slices_.end()) {
-      start = slice->second->start;
-      extent = slice->second->extent;
-      if (!check_slice(entry, start, extent, path)) return Tree();
-    }
-    if (!target) {
-      if (!differences_.empty()) return Tree();  // nothing will be read: allocate nothing
-      if (!bind(leaf, path, std::move(start), entry.dtype, extent)) return std::nullopt;
-      return Tree(result_->leaves.back().destination);
-    }
-    const auto* given = target->get_if<Tensor>();
-    if (given) {
-      if (const auto valid = given->check(); valid.has_error()) {
-        refuse(path, valid.error().message());
-        return *target;
-      }
-    }
-    if (!given || !dtype_fits(entry.dtype, given->dtype()) || !shape_fits(entry.dtype, extent, given->shape())) {
-      differ(path, "the checkpoint has a " + Tree(Tensor::abstract(entry.dtype, extent)).describe() +
-                       ", the target a " + target->describe());
-      return *target;
-    }
-    if (given->is_read_only()) {
-      refuse(path, "the target is read-only memory");
-      return *target;
-    }
-    Tree result = *target;
-    if (given->is_abstract()) {
-      if (!differences_.empty()) return Tree();
-      if (!bind(leaf, path, std::move(start), given->dtype(), given->shape())) return std::nullopt;
-      result = result_->leaves.back().destination;
-    } else {
-      result_->leaves.push_back({leaf, path, std::move(start), *given});
-    }
-    fit(result_->leaves.back(), extent);
-    return result;
-  }
+  // --- Where it goes.
 
   bool dtype_fits(DType saved, DType given) const {
     return given == saved || (request_.cast && can_cast(saved, given));
@@ -251,10 +264,9 @@ class Resolver {
     return given == extent || (request_.fit && given.size() == extent.size() && is_byte_sized(saved));
   }
 
-  // Cuts a destination down to the corner that it has in common with what was saved; the rest is padding.
-  static void fit(LeafTarget& leaf, const Shape& extent) {
-    const Tensor whole = leaf.destination;
-    if (whole.shape() == extent) return;
+  // The corner of a destination that it has in common with what was saved; the rest is padding.
+  Tensor fit(const Tensor& whole, const Shape& extent) {
+    if (whole.shape() == extent) return whole;
     // One box for each dimension in which the target reaches further; together they are all but the corner.
     Shape start(extent.size(), 0);
     Shape size = whole.shape();
@@ -263,15 +275,22 @@ class Resolver {
       if (common < whole.shape()[d]) {
         start[d] = common;
         size[d] = whole.shape()[d] - common;
-        if (element_count(size).value_or(0) != 0) leaf.padding.push_back(slice(whole, start, size));
+        if (element_count(size).value_or(0) != 0) result_.padding.push_back(slice(whole, start, size));
         start[d] = 0;
       }
       size[d] = common;
     }
-    leaf.destination = slice(whole, start, size);
+    return slice(whole, start, size);
   }
 
-  bool check_slice(const StoredLeaf& entry, const Shape& start, const Shape& extent, const std::string& path) {
+  const LeafSlice* slice_of(const std::string& path) const {
+    const auto slice = slices_.find(path);
+    return slice == slices_.end() ? nullptr : slice->second;
+  }
+
+  bool check_slice(const StoredLeaf& entry, const LeafSlice& part, const std::string& path) {
+    const Shape& start = part.start;
+    const Shape& extent = part.extent;
     bool fits = start.size() == entry.shape.size() && extent.size() == entry.shape.size();
     for (std::size_t d = 0; fits && d < start.size(); ++d) {
       fits = start[d] >= 0 && extent[d] >= 0 && start[d] <= entry.shape[d] && extent[d] <= entry.shape[d] - start[d];
@@ -287,23 +306,30 @@ class Resolver {
     return fits;
   }
 
-  // Fresh memory.
-  bool bind(std::size_t leaf, const std::string& path, Shape start, DType dtype, const Shape& extent) {
+  // Fresh memory; none if there is none, or if nothing will be read because of differences.
+  std::optional<Tensor> allocate(const std::string& path, DType dtype, const Shape& extent) {
+    if (!differences_.empty()) return std::nullopt;
     auto tensor = Tensor::allocate(dtype, extent);
-    if (tensor.has_error()) {
-      if (!error_) error_ = tensor.error().within("leaf " + path);
-      return false;
-    }
-    result_->leaves.push_back({leaf, path, std::move(start), std::move(tensor).value()});
-    return true;
+    if (tensor.has_value()) return std::move(tensor).value();
+    if (!error_) error_ = tensor.error().within("leaf " + path);
+    return std::nullopt;
+  }
+
+  void read_text(const StoredLeaf& entry, std::size_t leaf, const std::string& path) {
+    if (slice_of(path)) missing_.push_back("slice of " + path + ": no such tensor");
+    auto fresh = allocate(path, DType::u8, entry.shape);
+    if (!fresh) return;
+    read_({leaf, {}, *fresh});
+    result_.texts.push_back({path, entry.stored_as, *std::move(fresh)});
   }
 
   const Manifest& manifest_;
-  RestoreItem& request_;
+  const RestoreItem& request_;
+  const ReadLeafFn& read_;
   std::map<std::string, const LeafSlice*, std::less<>> slices_;
   std::vector<bool> pattern_hits_;
   std::size_t next_leaf_ = 0;
-  ItemTarget* result_ = nullptr;
+  ItemTarget result_;
   std::vector<std::string> differences_;
   bool is_invalid_ = false;
   std::vector<std::string> missing_;
@@ -312,29 +338,29 @@ class Resolver {
 
 }  // namespace
 
-Result<ItemTarget> resolve_target(const Manifest& manifest, RestoreItem request) {
-  return Resolver(manifest, request).run();
+Result<ItemTarget> resolve_target(const Manifest& manifest, const RestoreItem& request, Tree& tree,
+                                  const ReadLeafFn& read) {
+  return Resolver(manifest, request, read).in_place(tree);
+}
+
+Result<ItemTarget> resolve_fresh(const Manifest& manifest, const RestoreItem& request, Tree& tree,
+                                 const ReadLeafFn& read) {
+  return Resolver(manifest, request, read).fresh(tree);
 }
 
 void fill_padding(const ItemTarget& target) {
-  for (const LeafTarget& leaf : target.leaves) {
-    for (const Tensor& padding : leaf.padding) fill_zero(padding);
-  }
+  for (const Tensor& padding : target.padding) fill_zero(padding);
 }
 
-void finish_target(const Manifest& manifest, ItemTarget& target) {
-  for (const LeafTarget& leaf : target.leaves) {
-    const StoredAs stored_as = manifest.leaves[leaf.leaf].stored_as;
-    if (stored_as == StoredAs::tensor) continue;
-    const std::byte* data = leaf.destination.data();
-    const std::size_t size = leaf.destination.byte_count();
-    Tree* node = target.tree.find(leaf.path);
-    if (stored_as == StoredAs::string) {
-      *node = std::string(reinterpret_cast<const char*>(data), size);
-    } else {
-      *node = Tree::Bytes(data, data + size);
-    }
+void finish_target(ItemTarget& target, Tree& tree) {
+  for (const ItemTarget::Text& text : target.texts) {
+    const std::byte* data = text.read.data();
+    const std::size_t size = text.read.byte_count();
+    Tree value = text.stored_as == StoredAs::string ? Tree(std::string(reinterpret_cast<const char*>(data), size))
+                                                    : Tree(Tree::Bytes(data, data + size));
+    target.replacements.push_back({tree.find(text.path), std::move(value)});
   }
+  for (auto& [node, value] : target.replacements) *node = std::move(value);
 }
 
 }  // namespace milepost

@@ -43,7 +43,7 @@ void SaveJob::plan() {
     item.record.name = request_.items[i].name;
     item.record.handler = request_.items[i].handler;
     item.record.leaf_count = item.plan.leaf_count;
-    if (Trace::is_on()) item.traced_names = paths_of_leaves(*item.tree);
+    if (Trace::is_on()) item.traced_names = paths_of_stored_leaves(*item.tree);
     item.record.raw_bytes = item.plan.raw_bytes;
     raw_bytes_ += item.plan.raw_bytes;
     chunk_count_ += item.plan.chunks.size();
@@ -183,7 +183,7 @@ Result<void> SaveJob::open_files(Attempt& attempt) {
 
     std::string header;
     if (uncompressed_) {
-      auto encoded = encode_data_header(0, paths_of_leaves(*item.tree), describe_leaves(*item.tree, item.plan));
+      auto encoded = encode_data_header(0, paths_of_stored_leaves(*item.tree), describe_leaves(*item.tree, item.plan));
       if (encoded.has_error()) return explain_item(encoded.error());
       header = std::move(encoded).value();
       item.data_offset = header.size();
@@ -241,23 +241,7 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
     item.record.stored_bytes = stream.data_file_bytes + table.size();
     manifest.streams.push_back(std::move(stream));
   }
-  std::unique_lock lock(tree_mutex_);
-  manifest.leaves = describe_leaves(*item.tree, item.plan);
-  // Every chunk is coded: the tree's tensors and large values are not needed any more.
-  for_each_leaf(*item.tree, [](const std::string&, Tree& leaf) {
-    std::size_t bytes = 0;
-    if (const auto* text = leaf.get_if<std::string>()) bytes = text->size();
-    if (const auto* blob = leaf.get_if<Tree::Bytes>()) bytes = blob->size();
-    if (const auto* tensor = leaf.get_if<Tensor>()) {
-      leaf = Tensor::abstract(tensor->dtype(), tensor->shape());
-    } else if (bytes > inline_bytes_max) {
-      leaf = Tensor::abstract(DType::u8, {static_cast<std::int64_t>(bytes)});
-    }
-  });
-  manifest.tree = std::move(*item.tree);
-  const std::string text = encode_manifest(manifest);
-  *item.tree = std::move(manifest.tree);
-  lock.unlock();
+  const std::string text = encode_manifest(manifest, *item.tree, describe_leaves(*item.tree, item.plan));
   if (text.size() > manifest_bytes_max) {  // no reader would take it
     return Error(ErrorCode::invalid_argument, "the manifest has " + std::to_string(text.size()) +
                                                   " bytes, of at most " + std::to_string(manifest_bytes_max));

@@ -97,7 +97,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // An item being written.
   struct ItemState {
     StreamPlan plan;
-    Tree* tree = nullptr;
+    const Tree* tree = nullptr;
     std::unique_ptr<WriteFile> file;
     std::string file_name;
     std::uint64_t data_offset = 0;
@@ -171,7 +171,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   // Constant after construction.
   const SaveContext context_;
-  SaveRequest request_;
+  const SaveRequest request_;
   const bool uncompressed_;
   const Clock::time_point called_;
   const std::int64_t called_unix_ns_;
@@ -192,8 +192,6 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // The control thread's.
   Result<void> removal_;
   bool left_attempt_ = false;
-
-  mutable std::mutex tree_mutex_;  // guards the trees once they are planned
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;

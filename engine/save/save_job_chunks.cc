@@ -304,8 +304,7 @@ Error SaveJob::explain(ChunkId id, Error error) const noexcept {
 }
 
 std::string SaveJob::leaf_of(ChunkId id) const {
-  const std::lock_guard lock(tree_mutex_);
-  return path_of_leaf(*id.item->tree, id.item->plan.sources[id.planned().first_source].leaf);
+  return paths_of_stored_leaves(*id.item->tree)[id.item->plan.sources[id.planned().first_source].leaf];
 }
 
 std::string_view SaveJob::name_for_trace(ChunkId id) const {

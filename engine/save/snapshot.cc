@@ -156,12 +156,13 @@ void Snapshot::fence(const void* data, std::size_t bytes) noexcept {
     if (extent->end_max_so_far <= begin) break;
     const StreamPlan& plan = *plans_[extent->plan];
     const SourceLeaf& source = plan.sources[extent->source];
-    if (source.memory_end <= begin) continue;
+    const auto [memory_begin, memory_end] = source.memory();
+    if (memory_end <= begin) continue;
     std::uint64_t from = source.offset;
     std::uint64_t to = source.offset + source.bytes;
     if (!source.strided) {  // memory order is stream order: only the part that is asked for
-      from += static_cast<std::uint64_t>(std::max(begin, source.memory_begin) - source.memory_begin);
-      to -= static_cast<std::uint64_t>(source.memory_end - std::min(end, source.memory_end));
+      from += static_cast<std::uint64_t>(std::max(begin, memory_begin) - memory_begin);
+      to -= static_cast<std::uint64_t>(memory_end - std::min(end, memory_end));
     }
     auto segment = std::upper_bound(plan.segments.begin(), plan.segments.end(), from,
                                     [](std::uint64_t offset, const Segment& s) { return offset < s.raw_offset; }) -
@@ -184,7 +185,8 @@ const std::vector<Snapshot::Extent>& Snapshot::extents_by_address() {
     for (std::uint32_t p = 0; p < plans_.size(); ++p) {
       const auto& sources = plans_[p]->sources;
       for (std::uint32_t s = 0; s < sources.size(); ++s) {
-        extents.push_back({sources[s].memory_begin, sources[s].memory_end, p, s});
+        const auto [begin, end] = sources[s].memory();
+        extents.push_back({begin, end, p, s});
       }
     }
     std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <tuple>
+#include <optional>
 #include <utility>
 
 namespace milepost {
@@ -15,26 +15,6 @@ namespace {
 // of a segment, smaller than that, which goes with its neighbour.
 constexpr std::uint64_t own_chunks_bytes_min = 256 << 10;
 constexpr std::uint64_t sliver_bytes = 64 << 10;
-
-// First and last byte (exclusive) that a tensor's elements touch.
-std::pair<const std::byte*, const std::byte*> memory_of(const Tensor& tensor) {
-  const std::int64_t width = bits_of(tensor.dtype()) / 8;
-  const std::byte* begin = tensor.data();
-  const std::byte* end = tensor.data() + width;
-  for (std::size_t d = 0; d < tensor.shape().size(); ++d) {
-    const std::int64_t reach = (tensor.shape()[d] - 1) * tensor.strides()[d] * width;
-    (reach < 0 ? begin : end) += reach;
-  }
-  return {begin, end};
-}
-
-// Whether a leaf's bytes are in a stream, rather than in the manifest.
-bool is_stored(const Tree& leaf) {
-  if (leaf.get_if<Tensor>()) return true;
-  if (const auto* text = leaf.get_if<std::string>()) return text->size() > inline_bytes_max;
-  const auto* bytes = leaf.get_if<Tree::Bytes>();
-  return bytes && bytes->size() > inline_bytes_max;
-}
 
 // Calls fn(leaf) for all leaves, in the order of for_each_leaf, without paths.
 template <class Function> void visit_leaves(const Tree& node, const Function& fn) {
@@ -69,9 +49,6 @@ void collect(const Tree& tree, StreamPlan& plan) {
       source.bytes = bytes->size();
     }
     if (source.bytes == 0) return;
-    source.memory_begin = source.data;
-    source.memory_end = source.data + source.bytes;
-    if (source.strided) std::tie(source.memory_begin, source.memory_end) = memory_of(*source.strided);
     source.bits = static_cast<std::uint8_t>(bits_of(dtype));
     source.kind = element_kind_of(dtype);
     plan.sources.push_back(source);
@@ -79,7 +56,7 @@ void collect(const Tree& tree, StreamPlan& plan) {
 }
 
 void cut(bool coded, StreamPlan& plan) {
-  const std::vector<SourceLeaf>& sources = plan.sources;
+  const auto& sources = plan.sources;
   std::uint64_t position = 0;
   bool chunk_open = false;
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
@@ -111,12 +88,29 @@ void cut(bool coded, StreamPlan& plan) {
 
 }  // namespace
 
+std::pair<const std::byte*, const std::byte*> SourceLeaf::memory() const {
+  if (!strided) return {data, data + bytes};
+  const std::int64_t width = bits_of(strided->dtype()) / 8;
+  const Strides strides = strided->strides();
+  const std::byte* begin = data;
+  const std::byte* end = data + width;
+  for (std::size_t d = 0; d < strides.size(); ++d) {
+    const std::int64_t reach = (strided->shape()[d] - 1) * strides[d] * width;
+    (reach < 0 ? begin : end) += reach;
+  }
+  return {begin, end};
+}
+
 StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
   StreamPlan plan;
   collect(tree, plan);
-  std::stable_sort(plan.sources.begin(), plan.sources.end(), [](const SourceLeaf& a, const SourceLeaf& b) {
+  const auto before = [](const SourceLeaf& a, const SourceLeaf& b) {
     return a.bits != b.bits ? a.bits > b.bits : a.kind > b.kind;
-  });
+  };
+  // As a rule they are in order, and sorting would take as much memory again.
+  if (!std::is_sorted(plan.sources.begin(), plan.sources.end(), before)) {
+    std::stable_sort(plan.sources.begin(), plan.sources.end(), before);
+  }
   for (SourceLeaf& source : plan.sources) {
     source.offset = plan.raw_bytes;
     plan.raw_bytes += source.bytes;
@@ -125,40 +119,32 @@ StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
   return plan;
 }
 
-std::vector<StoredLeaf> describe_leaves(const Tree& tree, const StreamPlan& plan) {
-  std::vector<StoredLeaf> leaves;
-  leaves.reserve(plan.stored_count);
-  visit_leaves(tree, [&](const Tree& node) {
-    if (const auto* tensor = node.get_if<Tensor>()) {
-      leaves.push_back({StoredAs::tensor, tensor->dtype(), tensor->shape(), {}});
-    } else if (is_stored(node)) {
-      const auto* text = node.get_if<std::string>();
-      const std::size_t bytes = text ? text->size() : node.get_if<Tree::Bytes>()->size();
-      leaves.push_back({text ? StoredAs::string : StoredAs::bytes, DType::u8, {static_cast<std::int64_t>(bytes)}, {}});
-    }
-  });
-  for (const SourceLeaf& source : plan.sources) {
-    StoredLeaf& leaf = leaves[source.leaf];
-    leaf.shards.push_back({0, source.offset, Shape(leaf.shape.size(), 0), leaf.shape});
-  }
-  return leaves;
-}
-
-std::vector<std::string> paths_of_leaves(const Tree& tree) {
-  std::vector<std::string> paths;
-  for_each_leaf(tree, [&](const std::string& path, const Tree& leaf) {
-    if (is_stored(leaf)) paths.push_back(path);
-  });
-  return paths;
-}
-
-std::string path_of_leaf(const Tree& tree, std::uint32_t leaf) {
-  std::string found;
-  std::uint32_t next = 0;
-  for_each_leaf(tree, [&](const std::string& path, const Tree& node) {
-    if (is_stored(node) && next++ == leaf) found = path;
-  });
-  return found;
+StoredLeaves describe_leaves(const Tree& tree, const StreamPlan& plan) {
+  std::vector<std::optional<std::uint64_t>> offsets(plan.stored_count);  // none of leaves of zero bytes
+  for (const SourceLeaf& source : plan.sources) offsets[source.leaf] = source.offset;
+  auto each = [&tree, offsets = std::move(offsets)](const std::function<void(const StoredLeaf&)>& fn) {
+    auto offset = offsets.begin();
+    StoredLeaf leaf;
+    visit_leaves(tree, [&](const Tree& node) {
+      if (!is_stored(node)) return;
+      leaf.shards.clear();
+      if (*offset) leaf.shards.push_back({0, **offset});
+      ++offset;
+      if (const auto* tensor = node.get_if<Tensor>()) {
+        leaf.stored_as = StoredAs::tensor;
+        leaf.dtype = tensor->dtype();
+        leaf.shape = tensor->shape();
+      } else {
+        const auto* text = node.get_if<std::string>();
+        const std::size_t bytes = text ? text->size() : node.get_if<Tree::Bytes>()->size();
+        leaf.stored_as = text ? StoredAs::string : StoredAs::bytes;
+        leaf.dtype = DType::u8;
+        leaf.shape = {static_cast<std::int64_t>(bytes)};
+      }
+      fn(leaf);
+    });
+  };
+  return {plan.stored_count, std::move(each)};
 }
 
 const std::byte* StreamPlan::in_place(const PlannedChunk& chunk) const {

@@ -14,10 +14,11 @@
 #include "milepost/engine/format/manifest.h"
 #include "milepost/engine/state/tree.h"
 #include "milepost/io/codec/codec.h"
+#include "milepost/io/mapped_allocator.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace milepost {
@@ -30,9 +31,10 @@ struct SourceLeaf {
   std::uint64_t bytes = 0;
   std::uint32_t leaf = 0;  // number of the stored leaf, in tree order
   ElementKind kind = ElementKind::other;
-  std::uint8_t bits = 0;                    // of an element
-  const std::byte* memory_begin = nullptr;  // all that the leaf's elements touch lies between these
-  const std::byte* memory_end = nullptr;
+  std::uint8_t bits = 0;  // of an element
+
+  // All that the leaf's elements touch lies between these.
+  std::pair<const std::byte*, const std::byte*> memory() const;
 };
 
 // A chunk of the stream: the bytes [raw_offset, raw_offset + raw_bytes), beginning in sources[first_source].
@@ -54,7 +56,7 @@ struct Segment {
 };
 
 struct StreamPlan {
-  std::vector<SourceLeaf> sources;  // in stream order, without leaves of zero bytes
+  std::vector<SourceLeaf, MappedAllocator<SourceLeaf>> sources;  // in stream order, without leaves of zero bytes
   std::vector<Segment> segments;
   std::vector<PlannedChunk> chunks;
   std::uint64_t raw_bytes = 0;
@@ -71,10 +73,7 @@ struct StreamPlan {
 // The tree has passed check_state(). Quick, because save() waits for it: what only the index needs comes later.
 StreamPlan plan_stream(const Tree& tree, const Codec& codec);
 
-// The stored leaves in tree order, for the manifest.
-std::vector<StoredLeaf> describe_leaves(const Tree& tree, const StreamPlan& plan);
-// Their paths, and the path of one of them; also when abstract tensors have taken the place of what is stored.
-std::vector<std::string> paths_of_leaves(const Tree& tree);
-std::string path_of_leaf(const Tree& tree, std::uint32_t leaf);
+// The stored leaves, for the manifest. The tree outlives them.
+StoredLeaves describe_leaves(const Tree& tree, const StreamPlan& plan);
 
 }  // namespace milepost

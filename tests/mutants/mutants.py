@@ -154,7 +154,7 @@ MUTANTS = {
     "engine/format/shard_check.cc": [
         'if (shard.stream >= streams.size()) return corrupt("stream " + std::to_string(shard.stream) + '
         '" does not exist");',
-        "if (shard.start.size() != leaf.shape.size() || shard.extent.size() != leaf.shape.size())",
+        "if (shard.start.size() != rank || shard.extent.size() != rank)",
         "shard.extent[d] > leaf.shape[d] - shard.start[d]",
         "if (shard.offset > stream.raw_bytes || *bytes > stream.raw_bytes - shard.offset)",
         'if (elements > expected) return corrupt("its shards overlap");',
@@ -174,6 +174,7 @@ MUTANTS = {
         "if (std::adjacent_find(names.begin(), names.end()) != names.end())",
         'if (shape.size() == tensor_rank_max) return corrupt("more than " + std::to_string(tensor_rank_max) + '
         '" dimensions");',
+        "if (position == 4 && shard.is_whole() && !shape.empty())",
         "if (leaf.shards.size() == leaf_shards_max)",
         'if (position != 3) return corrupt("expected a leaf of 3 parts, found " + std::to_string(position));',
         "if (leaf.stored_as != StoredAs::tensor && leaf.shape.size() != 1)",
@@ -240,7 +241,7 @@ MUTANTS = {
         "if (given->is_read_only())",
         ("given == saved || (request_.cast && can_cast(saved, given))", "given == saved || can_cast(saved, given)"),
         ("given == extent || (request_.fit && given.size() == extent.size() && is_byte_sized(saved))", "true"),
-        "if (!check_slice(entry, start, extent, path)) return Tree();",
+        "if (part && !check_slice(entry, *part, path)) return Tree();",
     ],
     # --- Releases into files.
     "engine/federated/atomic_appender.cc": [

@@ -57,7 +57,7 @@ std::optional<double> StoredShares::stored_bytes(const Leaf& leaf) const {
   double stored = 0;
   for (const Shard& shard : leaf.stored->shards) {
     const std::vector<Chunk>& chunks = *streams_[shard.stream];
-    const std::uint64_t end = shard.offset + packed_bytes(leaf.stored->dtype, shard.extent).value_or(0);
+    const std::uint64_t end = shard.offset + leaf.stored->bytes_of(shard);
     // The chunks tile the stream: the first that reaches behind the shard's beginning, and on.
     auto chunk = std::partition_point(chunks.begin(), chunks.end(), [&](const Chunk& candidate) {
       return candidate.raw_offset + candidate.raw_bytes <= shard.offset;

@@ -46,7 +46,7 @@ inline ExampleCheckpoint example_checkpoint() {
   manifest.tree["optimizer"]["tags"] = Tree::list({"a \"b\"", true, nullptr});
   manifest.tree["rng"] = Tree::Bytes{std::byte{1}, std::byte{2}, std::byte{255}};
   manifest.tree["seen"] = std::uint64_t{18'000'000'000'000'000'000U};
-  manifest.leaves = {{StoredAs::tensor, DType::bf16, {3}, {{0, 16, {0}, {3}}}},
+  manifest.leaves = {{StoredAs::tensor, DType::bf16, {3}, {{0, 16}}},
                      {StoredAs::tensor, DType::f32, {4, 2}, {{0, 0, {0, 0}, {2, 2}}, {1, 0, {2, 0}, {2, 2}}}}};
   example.headers[0].entries = {{"model/w", DType::f32, {2, 2}, 0, 16}, {"model/b", DType::bf16, {3}, 16, 22}};
   example.headers[1].entries = {{"model/w", DType::f32, {2, 2}, 0, 16}};

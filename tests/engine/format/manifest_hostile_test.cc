@@ -139,6 +139,7 @@ TEST(HostileManifest, EachFaultIsNamed) {
       {"[[0,0]]", "[[0,0,[0,0],[1,2]],[0,8,[0,0],[2,1]]]", "its shards overlap and leave a gap"},
       {"[[0,0]]", "[[0,0,[0],[4]]]", "another number of dimensions"},
       {"[[0,0]]", "[[0,0,[0,0],[4]]]", "another number of dimensions"},
+      {"[[0,0]]", "[[0,0,[],[]]]", "another number of dimensions"},
       {"[[0,0]]", "[[0,0,[1,0],[2,2]]]", "is not within the shape [2, 2]"},
       {"[[0,0]]", "[[0,0,[9223372036854775807,0],[2,2]]]", "is not within the shape [2, 2]"},
       {"[[0,0]]", "[[0,0,[0,0],[0,2]],[0,0,[0,0],[2,2]]]", "is not within the shape [2, 2]"},

@@ -50,13 +50,17 @@ TEST(Manifest, EveryDTypeRoundTrips) {
   for (int i = 0; i < dtype_count; ++i) {
     const auto dtype = static_cast<DType>(i);
     manifest.tree.get_if<Tree::List>()->push_back(Tensor::abstract(dtype, {2, 4}));
-    manifest.leaves.push_back({StoredAs::tensor, dtype, {2, 4}, {{0, stream.raw_bytes, {0, 0}, {2, 4}}}});
+    manifest.leaves.push_back({StoredAs::tensor, dtype, {2, 4}, {{0, stream.raw_bytes}}});
     stream.raw_bytes += static_cast<std::uint64_t>(bits_of(dtype));
   }
   stream.data_file = "data-0.bin";
   stream.table_file = "chunks-0.bin";
   stream.chunk_count = 1;
   expect_round_trip(manifest);
+  // A rectangle as large as the tensor is the whole, however it is said.
+  const std::string text = encode_manifest(manifest);
+  for (StoredLeaf& leaf : manifest.leaves) leaf.shards = {{0, leaf.shards[0].offset, {0, 0}, leaf.shape}};
+  EXPECT_EQ(encode_manifest(manifest), text);
 }
 
 TEST(Manifest, ScalarsKeepEveryBit) {

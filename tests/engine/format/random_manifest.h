@@ -123,6 +123,7 @@ class RandomManifest {
     }
     if (packed_bytes(leaf.dtype, leaf.shape).value() > 0) {
       leaf.shards = cut(Shape(leaf.shape.size(), 0), leaf.shape, is_byte_sized(leaf.dtype), static_cast<int>(below(4)));
+      if (leaf.shards.size() == 1) leaf.shards = {Shard()};  // whole
     }
     manifest.leaves.push_back(leaf);
     return Tree(Tensor::abstract(leaf.dtype, leaf.shape));
@@ -147,15 +148,15 @@ class RandomManifest {
 
   // Gives the shards of all leaves places in streams, in a random order.
   void place(Manifest& manifest) {
-    std::vector<std::pair<DType, Shard*>> shards;
+    std::vector<std::pair<const StoredLeaf*, Shard*>> shards;
     for (StoredLeaf& leaf : manifest.leaves) {
-      for (Shard& shard : leaf.shards) shards.push_back({leaf.dtype, &shard});
+      for (Shard& shard : leaf.shards) shards.push_back({&leaf, &shard});
     }
     std::shuffle(shards.begin(), shards.end(), random_);
-    for (auto& [dtype, shard] : shards) {
+    for (const auto& [leaf, shard] : shards) {
       shard->stream = static_cast<std::uint32_t>(below(manifest.streams.size()));
       shard->offset = manifest.streams[shard->stream].raw_bytes;
-      manifest.streams[shard->stream].raw_bytes += packed_bytes(dtype, shard->extent).value();
+      manifest.streams[shard->stream].raw_bytes += leaf->bytes_of(*shard);
     }
   }
 

@@ -113,8 +113,7 @@ void Specimen::add_data_places(const std::string& item, std::size_t s, const Fil
     for (std::size_t i = 0; i < index.manifest.leaves.size(); ++i) {
       const StoredLeaf& leaf = index.manifest.leaves[i];
       if (std::any_of(leaf.shards.begin(), leaf.shards.end(), [&](const Shard& shard) {
-            return shard.stream == s && shard.offset < to &&
-                   shard.offset + packed_bytes(leaf.dtype, shard.extent).value() > from;
+            return shard.stream == s && shard.offset < to && shard.offset + leaf.bytes_of(shard) > from;
           })) {
         leaves.push_back(item + ": " + index.paths[i]);
       }

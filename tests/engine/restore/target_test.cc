@@ -75,6 +75,34 @@ TEST(RestoreTarget, TheLatestInPlace) {
   EXPECT_EQ(target["w"].get_if<Tensor>()->data(), memory);
 }
 
+// Neither what would have been read nor what would have been copied from the manifest is in it.
+TEST(RestoreTarget, ATreeInPlaceStaysAsItWasAfterAnError) {
+  Tree tree;
+  tree["fits"] = make_tensor(DType::f32, {4}, Layout::packed, 1);
+  tree["other"] = make_tensor(DType::f32, {4}, Layout::packed, 2);
+  tree["number"] = 7;
+  tree["text"] = std::string(5000, 'x');
+  auto manager = saved(tree);
+  StepReader reader = manager.open_step(1).value();
+  Tree target;
+  target["fits"] = Tensor::abstract(DType::f32, {4});
+  target["other"] = Tensor::abstract(DType::f32, {5});
+  target["number"] = 8;
+  target["text"] = "before";
+  const auto refused = reader.restore(target);
+  ASSERT_TRUE(refused.has_error());
+  EXPECT_EQ(refused.error().code(), ErrorCode::structure_mismatch);
+  EXPECT_THAT(refused.error().to_string(), HasSubstr("step 1: item state: "));
+  EXPECT_TRUE(target["fits"].get_if<Tensor>()->is_abstract());
+  EXPECT_EQ(*target["number"].get_if<std::int64_t>(), 8);
+  EXPECT_EQ(*target["text"].get_if<std::string>(), "before");
+
+  target["other"] = Tensor::abstract(DType::f32, {4});
+  EXPECT_OK(reader.restore(target, "state"));
+  EXPECT_EQ(difference(tree, target), "");
+  EXPECT_EQ(reader.restore(target, "model").error().code(), ErrorCode::not_found);
+}
+
 TEST(RestoreTarget, SelectsLeaves) {
   Tree tree;
   for (const char* layer : {"0", "1", "2"}) {
