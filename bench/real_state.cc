@@ -9,6 +9,7 @@
 #include "examples/gpt/trainer.h"
 #endif
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -59,20 +60,27 @@ Result<Tree> trained_state() {
 Result<Tree> published_weights() {
   const char* path = std::getenv("MILEPOST_BENCH_WEIGHTS");
   if (!path) return Error(ErrorCode::not_found, "MILEPOST_BENCH_WEIGHTS names no file");
+  return read_safetensors(path);
+}
+
+Result<Tree> read_safetensors(const std::string& path) {
+  const Error unreadable(ErrorCode::not_found, path + " cannot be read");
   std::error_code failure;
   const auto file_bytes = std::filesystem::file_size(path, failure);
   std::ifstream file(path, std::ios::binary);
-  std::vector<std::byte> content(failure ? 0 : file_bytes);
-  if (!file.read(reinterpret_cast<char*>(content.data()), static_cast<std::streamsize>(content.size())) ||
-      content.empty()) {
-    return Error(ErrorCode::not_found, std::string(path) + " cannot be read");
-  }
-  MILEPOST_ASSIGN(const SafetensorsHeader header, decode_safetensors_header(content, file_bytes));
-  const std::size_t data = file_bytes - (header.entries.empty() ? 0 : header.entries.back().end);
+  std::uint64_t header_bytes = 0;
+  if (failure || !file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes)) return unreadable;
+  std::vector<std::byte> beginning(std::min<std::uint64_t>(file_bytes, sizeof header_bytes + header_bytes));
+  file.seekg(0);
+  const auto read = [&file](std::byte* into, std::uint64_t bytes) {
+    return static_cast<bool>(file.read(reinterpret_cast<char*>(into), static_cast<std::streamsize>(bytes)));
+  };
+  if (!read(beginning.data(), beginning.size())) return unreadable;
+  MILEPOST_ASSIGN(const SafetensorsHeader header, decode_safetensors_header(beginning, file_bytes));
   Tree state;
   for (const SafetensorsEntry& entry : header.entries) {
     MILEPOST_ASSIGN(const Tensor tensor, Tensor::allocate(entry.dtype, entry.shape));
-    if (tensor.byte_count() > 0) std::memcpy(tensor.data(), content.data() + data + entry.begin, tensor.byte_count());
+    if (!read(tensor.data(), tensor.byte_count())) return unreadable;
     state[entry.name] = tensor;
   }
   return state;

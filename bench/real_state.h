@@ -5,6 +5,7 @@
 #include "milepost/io/error.h"
 
 #include <cstdint>
+#include <string>
 
 namespace milepost::bench {
 
@@ -14,6 +15,8 @@ Result<Tree> trained_state();
 
 // The safetensors file that $MILEPOST_BENCH_WEIGHTS names; not_found if it names none.
 Result<Tree> published_weights();
+// The tensors of such a file, each under its name.
+Result<Tree> read_safetensors(const std::string& path);
 
 // The tree, as often as it takes to reach `bytes`: the memory is the same each time, the bytes on disk are not.
 Tree repeat(const Tree& tree, std::uint64_t bytes);
