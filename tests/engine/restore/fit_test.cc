@@ -56,14 +56,12 @@ TEST(RestoreFit, LargerAndSmallerAndBoth) {
                              Shape{2000, 0}, Shape{1200, 1000}, Shape{1, 1}}) {
     const auto expected = fitted(*tree["v"].get_if<Tensor>(), {0, 0}, {1200, 1000}, shape);
     for (std::size_t codec = 0; codec < managers.size(); ++codec) {
-      for (const Layout layout : {Layout::packed, Layout::reversed}) {
-        Tree target;
-        target["v"] = make_tensor(DType::f32, shape, layout, 2);
-        scribble(target);
-        EXPECT_OK(restore(managers[codec], {.name = "state", .target = target, .fit = true}));
-        EXPECT_TRUE(packed(*target["v"].get_if<Tensor>()) == expected)
-            << milepost::to_string(shape) << ", codec " << codec;
-      }
+      Tree target;
+      target["v"] = make_tensor(DType::f32, shape, codec == 0 ? Layout::reversed : Layout::packed, 2);
+      scribble(target);
+      EXPECT_OK(restore(managers[codec], {.name = "state", .target = target, .fit = true}));
+      EXPECT_TRUE(packed(*target["v"].get_if<Tensor>()) == expected)
+          << milepost::to_string(shape) << ", codec " << codec;
     }
   }
 }
