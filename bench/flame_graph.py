@@ -14,10 +14,10 @@ import sys
 
 WIDTH, ROW, MARGIN, CHAR = 1200, 17, 12, 6.6
 NARROWEST = 0.9  # pixels; what is narrower is left out
-SKIPPED = re.compile(r"^(start_thread|__?clone3?|__libc_start|_start$|main$|std::|void std::|\[unknown\]|__GI_|entry_SYSCALL|do_syscall)")
+SKIPPED = re.compile(r"^(start_thread|__?clone3?|__libc_start|_start$|main$|std::|void std::|__GI_|entry_SYSCALL|do_syscall)")
 KINDS = [  # what a box is, by its library and name, and its colour
-    ("checksum and coding", re.compile(r"XXH|ZSTD|HUF_|FSE_|hwy::|N_(AVX|SSE|EMU)", re.I), "#a7d8a0"),
-    ("memory copied or filled", re.compile(r"mem(cpy|move|set)|clear_(huge_)?page|copy_user|rep_movs|clear_page", re.I), "#f6c177"),
+    ("checksum and coding", re.compile(r"XXH|ZSTD|HUF_|FSE_|N_\w+::(?!copy)", re.I), "#a7d8a0"),
+    ("memory copied or filled", re.compile(r"mem(cpy|move|set)|clear_(huge_)?page|copy_user|rep_movs|N_\w+::copy", re.I), "#f6c177"),
     ("kernel", re.compile(r"\[kernel"), "#eb9c8f"),
     ("milepost", re.compile(r" (profiled|libmilepost)"), "#8ecae6"),
     ("other", re.compile(""), "#d6d3cd"),
@@ -45,8 +45,10 @@ def stacks(lines):
             thread = line.strip()
         else:
             found = re.match(r"\s*[0-9a-f]+ (.*) \((.*)\)$", line.rstrip())
-            if found and not SKIPPED.match(found[1]):
-                frames.append((short(re.sub(r"\+0x[0-9a-f]+$", "", found[1])), found[2].rsplit("/", 1)[-1]))
+            if found and not SKIPPED.match(found[1]) and "unknown" not in found[2]:
+                library = found[2].rsplit("/", 1)[-1]
+                name = short(re.sub(r"\+0x[0-9a-f]+$", "", found[1]))
+                frames.append((library if "unknown" in name else name, library))
 
 
 def tree_of(samples):
