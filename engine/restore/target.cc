@@ -214,12 +214,17 @@ class Resolver {
 
   // --- What does not fit.
 
+  // Of what for_each_leaf says of a node that has a path itself.
+  static std::string path_below(const std::string& path, const std::string& below) {
+    return path.empty() || below.empty() ? path + below : path + "/" + below;
+  }
+
   // Counts the leaves of a node; whether any is selected.
   bool pass_over(const Tree& saved, const std::string& path) {
     bool wanted = false;
     for_each_leaf(saved, [&](const std::string& below, const Tree& leaf) {
       if (leaf.get_if<Tensor>()) ++next_leaf_;
-      wanted |= selected(below.empty() ? path : path.empty() ? below : path + "/" + below);
+      wanted |= selected(path_below(path, below));
     });
     return wanted;
   }
@@ -234,7 +239,7 @@ class Resolver {
     bool wanted = saved.is_leaf() ? false : request_.select.empty();
     for_each_leaf(saved, [&](const std::string& below, const Tree& leaf) {
       if (leaf.get_if<Tensor>()) ++next_leaf_;
-      const std::string full = below.empty() ? path : path + "/" + below;
+      const std::string full = path_below(path, below);
       if (selected(full)) {
         differ(full, "missing in the target (the checkpoint has a " + leaf.describe() + ")");
         wanted = false;
@@ -247,7 +252,7 @@ class Resolver {
     bool any = false;
     for_each_leaf(given, [&](const std::string& below, const Tree& leaf) {
       any = true;
-      const std::string full = below.empty() ? path : path + "/" + below;
+      const std::string full = path_below(path, below);
       if (selected(full)) differ(full, "missing in the checkpoint (the target has a " + leaf.describe() + ")");
     });
     if (!any && request_.select.empty())

@@ -111,35 +111,28 @@ void fill_and_go_on(const std::string& directory) {
   EXPECT_OK(manager.close());
 }
 
-TEST(Limits, AFileSystemWithoutRoomForAnotherByte) {
-  const int count = trials(8, 64);
+// Of each size, as tmpfs is told it.
+void fill_file_systems(const char* of_what, int count, const std::function<std::string(int)>& size_option) {
   for (int i = 0; i < count; ++i) {
     SCOPED_TRACE("trial " + std::to_string(i));
     const TempDir there;
     in_child([&] {
-      mount_tmpfs(there.string(), "size=" + std::to_string(4 * (1 + i)) + "k");
+      mount_tmpfs(there.string(), size_option(i));
       fill_and_go_on(there.string());
     });
     if (::testing::Test::IsSkipped()) return;
   }
-  report_trials("file systems full of bytes", static_cast<std::size_t>(count));
+  report_trials(std::string("file systems full of ") + of_what, static_cast<std::size_t>(count));
+}
+
+TEST(Limits, AFileSystemWithoutRoomForAnotherByte) {
+  fill_file_systems("bytes", trials(8, 64), [](int i) { return "size=" + std::to_string(4 * (1 + i)) + "k"; });
 }
 
 TEST(Limits, AFileSystemWithoutRoomForAnotherFile) {
-  const int count = trials(8, 40);
-  for (int i = 0; i < count; ++i) {
-    SCOPED_TRACE("trial " + std::to_string(i));
-    const TempDir there;
-    in_child([&] {
-      mount_tmpfs(there.string(), "nr_inodes=" + std::to_string(2 + i));
-      fill_and_go_on(there.string());
-    });
-    if (::testing::Test::IsSkipped()) return;
-  }
-  report_trials("file systems full of files", static_cast<std::size_t>(count));
+  fill_file_systems("files", trials(8, 40), [](int i) { return "nr_inodes=" + std::to_string(2 + i); });
 }
 
-// The signal that a file beyond the limit raises ends a process, unless somebody prevents that.
 TEST(Limits, AFileTooLargeFailsTheSaveAndKillsNobody) {
   const rlim_t limits[] = {0, 1, 100, 4095, 4096, 8192, 10'000, 1 << 20, (4 << 20) + 1};
   for (const IoBackend backend : {IoBackend::automatic, IoBackend::threads}) {

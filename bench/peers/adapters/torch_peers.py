@@ -42,6 +42,19 @@ class TorchPeer(Peer):
             self.tensors[name].copy_(tensor)
 
 
+class InPlacePeer(TorchPeer):
+    """One that restores into tensors that are there, and so into new ones too."""
+
+    def load_into(self, step, tensors):
+        raise NotImplementedError
+
+    def load(self, step):
+        return self.load_into(step, {name: torch.empty_like(tensor) for name, tensor in self.tensors.items()})
+
+    def restore_existing(self, step):
+        self.load_into(step, self.tensors)
+
+
 class TorchSave(TorchPeer):
     def save(self, step):
         self.path(step).mkdir(parents=True)
@@ -91,7 +104,7 @@ class Safetensors(TorchPeer):
             return array_of(opened.get_tensor(name).clone())
 
 
-class DistributedCheckpoint(TorchPeer):
+class DistributedCheckpoint(InPlacePeer):
     """dcp.save with its defaults; each file is flushed by it."""
 
     threads = 1
@@ -109,22 +122,12 @@ class DistributedCheckpoint(TorchPeer):
     def save(self, step):
         self.dcp.save(self.tensors, storage_writer=self.writer(step), no_dist=True)
 
-    def _load_into(self, step, tensors):
+    def load_into(self, step, tensors):
         self.dcp.load(tensors, storage_reader=self.dcp.FileSystemReader(self.path(step)), no_dist=True)
         return tensors
 
-    def load(self, step):
-        return self._load_into(step, {name: torch.empty_like(tensor) for name, tensor in self.tensors.items()})
-
-    def restore_existing(self, step):
-        self._load_into(step, self.tensors)
-
     def restore_leaf(self, step, name):
-        return array_of(self._load_into(step, {name: torch.empty_like(self.tensors[name])})[name])
-
-
-class DistributedCheckpointTuned(DistributedCheckpoint):
-    threads = os.cpu_count()
+        return array_of(self.load_into(step, {name: torch.empty_like(self.tensors[name])})[name])
 
 
 class AsyncDistributedCheckpoint(DistributedCheckpoint):
@@ -202,7 +205,7 @@ class AsyncDistributedCheckpointProcess(AsyncDistributedCheckpoint):
             torch.distributed.destroy_process_group()
 
 
-class TorchSnapshot(TorchPeer):
+class TorchSnapshot(InPlacePeer):
     """async_take: copies what does not fit its memory budget first, then returns."""
 
     def __init__(self, state, directory):
@@ -223,20 +226,9 @@ class TorchSnapshot(TorchPeer):
             self.pending.wait()
             self.pending = None
 
-    def _restore(self, step, tensors):
+    def load_into(self, step, tensors):
         self.package.Snapshot(str(self.path(step))).restore({"state": self.package.StateDict(**tensors)})
         return tensors
 
-    def load(self, step):
-        return self._restore(step, {name: torch.empty_like(tensor) for name, tensor in self.tensors.items()})
-
-    def restore_existing(self, step):
-        self._restore(step, self.tensors)
-
     def restore_leaf(self, step, name):
         return array_of(self.package.Snapshot(str(self.path(step))).read_object(f"0/state/{name}"))
-
-
-class TorchSnapshotTake(TorchSnapshot):
-    def save(self, step):
-        self.package.Snapshot.take(str(self.path(step)), {"state": self.package.StateDict(**self.tensors)})

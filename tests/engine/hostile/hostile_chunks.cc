@@ -24,11 +24,16 @@ void append_runs(FileBytes& frame, std::uint64_t content, bool ends = true) {
   }
 }
 
-// A frame that declares its content's size.
-FileBytes frame_of(std::uint64_t declared, std::uint64_t content, bool ends = true) {
+FileBytes frame_header(std::uint8_t descriptor) {
   FileBytes frame;
   append(frame, std::uint32_t{0xFD2FB528});
-  append(frame, std::uint8_t{0xE0});  // 8 bytes of size, a single segment
+  append(frame, descriptor);
+  return frame;
+}
+
+// A frame that declares its content's size.
+FileBytes frame_of(std::uint64_t declared, std::uint64_t content, bool ends = true) {
+  FileBytes frame = frame_header(0xE0);  // 8 bytes of size, a single segment
   append(frame, declared);
   append_runs(frame, content, ends);
   return frame;
@@ -36,9 +41,7 @@ FileBytes frame_of(std::uint64_t declared, std::uint64_t content, bool ends = tr
 
 // One that does not, for which a decoder needs a window.
 FileBytes streamed_frame_of(std::uint8_t window, std::uint64_t content) {
-  FileBytes frame;
-  append(frame, std::uint32_t{0xFD2FB528});
-  append(frame, std::uint8_t{0});
+  FileBytes frame = frame_header(0);
   append(frame, window);
   append_runs(frame, content);
   return frame;
@@ -46,9 +49,7 @@ FileBytes streamed_frame_of(std::uint8_t window, std::uint64_t content) {
 
 // One for which a decoder needs a dictionary.
 FileBytes frame_with_dictionary(std::uint8_t dictionary, std::uint64_t content) {
-  FileBytes frame;
-  append(frame, std::uint32_t{0xFD2FB528});
-  append(frame, std::uint8_t{0xE1});
+  FileBytes frame = frame_header(0xE1);
   append(frame, dictionary);
   append(frame, content);
   append_runs(frame, content);
