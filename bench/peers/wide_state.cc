@@ -72,8 +72,10 @@ Result<Tree> wide_state(std::uint64_t bytes) {
   });
   if (error) return *error;
 
-  std::int64_t width = 8;
-  while (bytes_at(leaves, width + 8) <= bytes) width += 8;
+  // As models have them: a multiple of 64, the one that gives the nearest size.
+  constexpr std::int64_t step = 64;
+  std::int64_t width = step;
+  while (bytes_at(leaves, width) + bytes_at(leaves, width + step) <= 2 * bytes) width += step;
   Tree wide = Tree::map();
   for (const Leaf& leaf : leaves) {
     MILEPOST_ASSIGN(const Tensor tensor, Tensor::allocate(leaf.trained.dtype(), widened(leaf.trained.shape(), width)));

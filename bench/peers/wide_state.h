@@ -9,10 +9,10 @@
 
 namespace milepost::bench {
 
-// trained_state() with every extent that is a multiple of the model's width scaled, until all takes about `bytes`,
-// never more. A leaf's values are those of the trained leaves of its kind (weights, first moments, second moments, bf16
-// copies), one behind the other, from where its own begin on, and around as often as it takes. One level, keys like
-// "params.blocks.3.mlp.up.w".
+// trained_state() with every extent that is a multiple of the model's width scaled, to a multiple of 64, as models have
+// them, until all takes about `bytes`. A leaf's values are those of the trained leaves of its kind (weights, first
+// moments, second moments, bf16 copies), one behind the other, from where its own begin on, and around as often as it
+// takes. One level, keys like "params.blocks.3.mlp.up.w".
 Result<Tree> wide_state(std::uint64_t bytes);
 
 // `count` leaves of 256 floats each, cut out of the floats of such a state. Borrows its memory.
