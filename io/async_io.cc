@@ -50,7 +50,9 @@ Piece next_piece(const Transfer& transfer) {
               .memory = transfer.memory + transfer.moved,
               .bytes = std::min(transfer.bytes - transfer.moved, piece_bytes_max)};
   const auto address = reinterpret_cast<std::uintptr_t>(piece.memory);
-  const bool aligned = piece.offset % io_alignment == 0 && address % io_alignment == 0 && piece.bytes >= io_alignment;
+  const std::size_t memory_alignment = transfer.write ? io_alignment : transfer.file->memory_alignment;
+  const bool aligned =
+      piece.offset % io_alignment == 0 && address % memory_alignment == 0 && piece.bytes >= io_alignment;
   if (transfer.direct && aligned && !transfer.file->direct_refused) {
     piece.direct = true;
     piece.bytes -= piece.bytes % io_alignment;
@@ -94,22 +96,6 @@ std::int64_t move_now(const Transfer& transfer, const Piece& piece) {
   const ssize_t result =
       transfer.write ? ::pwrite(fd, piece.memory, piece.bytes, at) : ::pread(fd, piece.memory, piece.bytes, at);
   return result < 0 ? -std::int64_t{errno} : std::int64_t{result};
-}
-
-// Whether the page cache holds all of a range. Kernels before 6.5 cannot say: no.
-bool is_cached(int fd, std::uint64_t offset, std::uint64_t bytes) {
-  constexpr long cachestat_syscall = 451;
-  struct {
-    std::uint64_t offset, bytes;
-  } const range{offset, bytes};
-  struct {
-    std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
-  } pages{};
-  if (::syscall(cachestat_syscall, fd, &range, &pages, 0) != 0) return false;
-  static const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t first = offset / page_bytes;
-  const std::uint64_t last = (offset + bytes - 1) / page_bytes;
-  return pages.cached >= last - first + 1;
 }
 
 // A few bytes that the page cache has are sooner read than handed to a thread.
@@ -245,6 +231,21 @@ void AsyncIo::attach(TransferFile& file) {
   if (file.direct && state_->uring) file.uring = std::make_unique<UringFile>(*state_->uring, file.direct.get());
 }
 
+bool AsyncIo::is_cached(const TransferFile& file, std::uint64_t offset, std::uint64_t bytes) {
+  constexpr long cachestat_syscall = 451;
+  struct {
+    std::uint64_t offset, bytes;
+  } const range{offset, bytes};
+  struct {
+    std::uint64_t cached, dirty, writeback, evicted, recently_evicted;
+  } pages{};
+  if (::syscall(cachestat_syscall, file.buffered.get(), &range, &pages, 0) != 0) return false;
+  static const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = offset / page_bytes;
+  const std::uint64_t last = (offset + bytes - 1) / page_bytes;
+  return pages.cached >= last - first + 1;
+}
+
 void AsyncIo::write(TransferFile& file, std::uint64_t offset, std::span<const std::byte> data, IoCompletion done) {
   if (data.empty()) return done(std::size_t{0});
   std::unique_ptr<Transfer> transfer(new (std::nothrow) Transfer);
@@ -267,7 +268,7 @@ void AsyncIo::read(TransferFile& file, std::uint64_t file_size, std::uint64_t of
   std::unique_ptr<Transfer> transfer(new (std::nothrow) Transfer);
   if (!transfer) return done(Error::out_of_memory().within("start a read"));
   transfer->file = &file;
-  transfer->direct = file.direct && !is_cached(file.buffered.get(), offset, wanted);
+  transfer->direct = file.direct && !is_cached(file, offset, wanted);
   transfer->offset = offset;
   transfer->memory = into.data();
   transfer->bytes = into.size();

@@ -26,10 +26,11 @@ struct TransferFile {
   TransferFile();
   ~TransferFile();
 
-  std::string name;                          // for messages
-  UniqueFd buffered;                         // always open
-  UniqueFd direct;                           // opened with O_DIRECT; empty where that is not possible or not wanted
-  std::atomic<bool> direct_refused = false;  // the file system took O_DIRECT at open, and refused it at a transfer
+  std::string name;                             // for messages
+  UniqueFd buffered;                            // always open
+  UniqueFd direct;                              // opened with O_DIRECT; empty where that is not possible or not wanted
+  std::size_t memory_alignment = io_alignment;  // of direct reads, bytes
+  std::atomic<bool> direct_refused = false;     // the file system took O_DIRECT at open, and refused it at a transfer
   std::unique_ptr<UringFile> uring;  // of `direct`; declared last: lets go of the descriptor before it is closed
 };
 
@@ -51,6 +52,9 @@ class AsyncIo {
   // `file_size`: where reading ends.
   void read(TransferFile& file, std::uint64_t file_size, std::uint64_t offset, std::span<std::byte> into,
             IoCompletion done);
+
+  // As ReadFile::is_cached. Kernels before 6.5 cannot say: no.
+  static bool is_cached(const TransferFile& file, std::uint64_t offset, std::uint64_t bytes);
 
  private:
   struct State;

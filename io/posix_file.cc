@@ -23,21 +23,26 @@ namespace {
 // Smaller files are not worth a second descriptor.
 constexpr std::uint64_t direct_read_file_bytes_min = 64 << 10;
 
-// Whether blocks of io_alignment suit the device. Where the kernel does not say, the first transfer will.
-bool alignment_suits(int fd) {
+// What the device wants the address of a direct transfer to be a multiple of; 0 if blocks of io_alignment do not suit
+// it. Where the kernel does not say, the first transfer will.
+std::size_t direct_memory_alignment(int fd) {
   struct ::statx info {};
-  if (::syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) != 0) return true;
-  if ((info.stx_mask & STATX_DIOALIGN) == 0) return true;
-  return info.stx_dio_offset_align != 0 && io_alignment % info.stx_dio_offset_align == 0 &&
-         info.stx_dio_mem_align != 0 && io_alignment % info.stx_dio_mem_align == 0;
+  if (::syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) != 0) return io_alignment;
+  if ((info.stx_mask & STATX_DIOALIGN) == 0) return io_alignment;
+  const bool suits = info.stx_dio_offset_align != 0 && io_alignment % info.stx_dio_offset_align == 0 &&
+                     info.stx_dio_mem_align != 0 && io_alignment % info.stx_dio_mem_align == 0;
+  return suits ? info.stx_dio_mem_align : 0;
 }
 
-// A second descriptor, with O_DIRECT, of what `buffered` has open; empty where that cannot be.
-UniqueFd open_direct(const PosixRoot& root, const std::string& path, int flags, int buffered) {
+// Opens what file.buffered has open once more, with O_DIRECT; where that cannot be, file.direct stays empty.
+void open_direct(const PosixRoot& root, const std::string& path, int flags, TransferFile& file) {
   Result<UniqueFd> direct = root.open_beneath(path, flags | O_DIRECT | O_NONBLOCK);
-  if (direct.has_error() || !same_file(direct->get(), buffered) || !alignment_suits(direct->get())) return UniqueFd();
+  if (direct.has_error() || !same_file(direct->get(), file.buffered.get())) return;
+  const std::size_t memory_alignment = direct_memory_alignment(direct->get());
+  if (memory_alignment == 0) return;
   ::fcntl(direct->get(), F_SETFL, flags | O_DIRECT);  // io_uring would take O_NONBLOCK for "fail rather than wait"
-  return std::move(*direct);
+  file.memory_alignment = memory_alignment;
+  file.direct = std::move(*direct);
 }
 
 class PosixWriteFile final : public WriteFile {
@@ -141,6 +146,11 @@ class PosixReadFile final : public ReadFile {
     io_.read(*file_, size_, offset, into, std::move(done));
   }
 
+  std::size_t memory_alignment() const override { return file_->memory_alignment; }
+  bool is_cached(std::uint64_t offset, std::uint64_t bytes) const override {
+    return AsyncIo::is_cached(*file_, offset, bytes);
+  }
+
  private:
   AsyncIo& io_;
   const std::unique_ptr<TransferFile> file_;
@@ -195,7 +205,7 @@ Result<std::unique_ptr<WriteFile>> create_posix_file(const PosixRoot& root, Asyn
     ::unlinkat(place.directory(), place.name.c_str(), 0);
     return failure;
   }
-  if (options.direct) file->direct = open_direct(root, path, O_WRONLY, file->buffered.get());
+  if (options.direct) open_direct(root, path, O_WRONLY, *file);
   const std::uint64_t preallocated_bytes = preallocate(file->buffered.get(), options.size_hint);
   io.attach(*file);
   return std::unique_ptr<WriteFile>(std::make_unique<PosixWriteFile>(io, std::move(file), preallocated_bytes));
@@ -205,7 +215,7 @@ Result<std::unique_ptr<ReadFile>> open_posix_file(const PosixRoot& root, AsyncIo
   auto file = std::make_unique<TransferFile>();
   file->name = root.display(path);
   MILEPOST_ASSIGN(const std::uint64_t size, open_regular(root, path, O_RDONLY, *file));
-  if (size >= direct_read_file_bytes_min) file->direct = open_direct(root, path, O_RDONLY, file->buffered.get());
+  if (size >= direct_read_file_bytes_min) open_direct(root, path, O_RDONLY, *file);
   io.attach(*file);
   return std::unique_ptr<ReadFile>(std::make_unique<PosixReadFile>(io, std::move(file), size));
 }

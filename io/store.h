@@ -62,9 +62,18 @@ class ReadFile {
   virtual std::uint64_t size() const = 0;
 
   // Reads into all of `into` from `offset`; completes with fewer bytes only at the end of the file.
-  // `into` belongs to the file until `done` is called. With alignment (io_alignment, of offset,
-  // size and address) the read is direct, unless the page cache already has the bytes.
+  // `into` belongs to the file until `done` is called. With alignment (io_alignment, of offset and
+  // size; memory_alignment(), of address) the read is direct, unless the page cache already has the bytes.
   virtual void read_at(std::uint64_t offset, std::span<std::byte> into, IoCompletion done) = 0;
+
+  // Bytes; divides io_alignment.
+  virtual std::size_t memory_alignment() const { return io_alignment; }
+  // Whether the page cache seems to have all of these bytes, so that alignment gains nothing. It may change at any
+  // time.
+  virtual bool is_cached(std::uint64_t offset, std::uint64_t bytes) const {
+    static_cast<void>(offset), static_cast<void>(bytes);
+    return false;
+  }
 };
 
 struct CreateFileOptions {

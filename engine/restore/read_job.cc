@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -33,14 +34,18 @@ class ReadJob {
         ++reading_;
         ++held_;
       }
-      auto lease = context_.staging->acquire();
-      if (lease.has_error()) {
-        finish(read, lease.error());
-        read_done();
-        leave();
-        break;
+      BufferLease block;
+      if (!reads_in_place(read)) {
+        auto lease = context_.staging->acquire();
+        if (lease.has_error()) {
+          finish(read, lease.error());
+          read_done();
+          leave();
+          break;
+        }
+        block = std::move(lease).value();
       }
-      start(read, std::move(lease).value());
+      start(read, std::move(block));
     }
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return held_ == 0 && completing_ == 0; });
@@ -48,6 +53,33 @@ class ReadJob {
   }
 
  private:
+  const Chunk& chunk_of(const ChunkRead& read) const { return item_.chunks[read.stream][read.chunk]; }
+
+  // Where all of the chunk's raw bytes go in the caller's memory, if they go to one place and nowhere else.
+  std::byte* destination_of(const ChunkRead& read) const {
+    if (read.part_count != 1 || plan_.check_only) return nullptr;
+    const Chunk& chunk = chunk_of(read);
+    const ReadPart& part = plan_.parts[plan_.part_indices[read.first_part]];
+    if (part.box || part.begin > chunk.raw_offset || chunk.raw_offset + chunk.raw_bytes > part.end) return nullptr;
+    return part.destination + (chunk.raw_offset - part.begin);
+  }
+
+  // Whether a chunk is read to where it goes, and checked there: one that is stored as it is, if its padding has not to
+  // be read too, and if it can be read directly, or need not be.
+  bool reads_in_place(const ChunkRead& read) const {
+    const Chunk& chunk = chunk_of(read);
+    const std::byte* const destination = destination_of(read);
+    if (!destination || chunk.encoding != ChunkEncoding::raw) return false;
+    const ReadFile& file = *item_.files[read.stream];
+    const bool whole_blocks = chunk.stored_bytes % io_alignment == 0;
+    if (whole_blocks && reinterpret_cast<std::uintptr_t>(destination) % file.memory_alignment() == 0) return true;
+    return (whole_blocks || !is_padded(read)) && file.is_cached(chunk.file_offset, chunk.stored_bytes);
+  }
+
+  // Files without a header pad each chunk with zeros.
+  bool is_padded(const ChunkRead& read) const { return item_.manifest.streams[read.stream].data_offset == 0; }
+
+  // A block that is empty is for a chunk that is read in place.
   void start(const ChunkRead& read, BufferLease lease) noexcept {
     {
       const std::lock_guard lock(mutex_);
@@ -62,12 +94,12 @@ class ReadJob {
   }
 
   void start_read(const ChunkRead& read, BufferLease lease) {
-    const Chunk& chunk = item_.chunks[read.stream][read.chunk];
+    const Chunk& chunk = chunk_of(read);
     // Aligned reads go past the page cache, and bring the padding along, which is checked too.
-    const bool direct = chunk.file_offset % io_alignment == 0;
+    const bool direct = lease && chunk.file_offset % io_alignment == 0;
     const std::size_t bytes = direct ? io_aligned(chunk.stored_bytes) : chunk.stored_bytes;
     const auto block = std::make_shared<BufferLease>(std::move(lease));
-    item_.files[read.stream]->read_at(chunk.file_offset, {block->data(), bytes},
+    item_.files[read.stream]->read_at(chunk.file_offset, {*block ? block->data() : destination_of(read), bytes},
                                       [this, &read, block](Result<std::size_t> result) {
                                         read_done();
                                         decode_later(read, block, result);
@@ -94,30 +126,21 @@ class ReadJob {
   }
 
   Result<void> process(const ChunkRead& read, const BufferLease& block, std::size_t bytes) {
-    const Chunk& chunk = item_.chunks[read.stream][read.chunk];
+    const Chunk& chunk = chunk_of(read);
     const TraceSlice slice("decode", {{"chunk", read.chunk}, {"bytes", chunk.raw_bytes}});
     if (bytes < chunk.stored_bytes) {
       return Error(ErrorCode::corruption, "the file ends after " + std::to_string(bytes) + " of " +
                                               std::to_string(chunk.stored_bytes) + " bytes");
     }
-    // Files without a header pad each chunk with zeros.
-    const bool padded = item_.manifest.streams[read.stream].data_offset == 0;
-    if (padded && std::any_of(block.data() + chunk.stored_bytes, block.data() + bytes,
-                              [](std::byte b) { return b != std::byte{0}; })) {
+    std::byte* const destination = destination_of(read);
+    std::byte* const memory = block ? block.data() : destination;
+    if (is_padded(read) &&
+        std::any_of(memory + chunk.stored_bytes, memory + bytes, [](std::byte b) { return b != std::byte{0}; })) {
       return Error(ErrorCode::corruption, "the padding behind the chunk is not zero");
     }
-    const std::span<std::byte> stored(block.data(), chunk.stored_bytes);
-    const std::span<const std::uint32_t> parts(plan_.part_indices.data() + read.first_part, read.part_count);
+    const std::span<std::byte> stored(memory, chunk.stored_bytes);
 
     auto space = context_.decoders->take();
-    // Straight into the caller's memory where the whole chunk goes to one place.
-    std::byte* destination = nullptr;
-    if (parts.size() == 1 && !plan_.check_only) {
-      const ReadPart& part = plan_.parts[parts[0]];
-      if (!part.box && part.begin <= chunk.raw_offset && chunk.raw_offset + chunk.raw_bytes <= part.end) {
-        destination = part.destination + (chunk.raw_offset - part.begin);
-      }
-    }
     std::span<std::byte> raw(destination, chunk.raw_bytes);
     if (!destination) {
       if (chunk.encoding == ChunkEncoding::raw) {
@@ -137,7 +160,7 @@ class ReadJob {
 
   // A good chunk's bytes to all that want some of them.
   void hand_out(const ChunkRead& read, std::span<const std::byte> raw) {
-    const std::uint64_t offset = item_.chunks[read.stream][read.chunk].raw_offset;
+    const std::uint64_t offset = chunk_of(read).raw_offset;
     for (std::uint32_t i = 0; i < read.part_count; ++i) {
       const ReadPart& part = plan_.parts[plan_.part_indices[read.first_part + i]];
       auto taken = plan_.check_only ? part.check(raw, offset) : part.take(raw, offset);
@@ -151,7 +174,7 @@ class ReadJob {
     // Without memory for its place it is told as it is.
     static_cast<void>(caught([&] {
       error.within(item_.directory + "/" + item_.manifest.streams[read.stream].data_file + "@" +
-                   std::to_string(item_.chunks[read.stream][read.chunk].file_offset));
+                   std::to_string(chunk_of(read).file_offset));
     }));
     report(read, std::move(error), nullptr);
   }

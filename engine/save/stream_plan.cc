@@ -1,6 +1,7 @@
 #include "milepost/engine/save/stream_plan.h"
 
 #include "milepost/engine/state/strided.h"
+#include "milepost/io/store.h"
 #include "milepost/io/stream_copy.h"
 
 #include <algorithm>
@@ -105,6 +106,9 @@ StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
   StreamPlan plan;
   collect(tree, plan);
   const auto before = [](const SourceLeaf& a, const SourceLeaf& b) {
+    const bool a_ends_page = a.bytes % io_alignment == 0;
+    const bool b_ends_page = b.bytes % io_alignment == 0;
+    if (a_ends_page != b_ends_page) return a_ends_page;
     return a.bits != b.bits ? a.bits > b.bits : a.kind > b.kind;
   };
   // As a rule they are in order, and sorting would take as much memory again.

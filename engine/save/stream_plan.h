@@ -1,13 +1,14 @@
 // The stream plan: in which order the leaves of an item become one stream of bytes, and where the
 // stream is cut into chunks. Pure; the tree must outlive the plan, which points into it.
 //
-// Leaves are ordered by element size, largest first (so that every element is aligned in the data
-// file, as in safetensors), then by element kind, then in tree order. The stream is cut into segments of
-// chunk_bytes_max bytes, each of which fills a staging block, so that the snapshot takes no more
-// memory than the state has bytes. An uncompressed segment is one chunk, which is written as it is
-// staged. A segment that is to be coded is cut again, where the kind of element changes and where a large
-// leaf begins and ends: neighbours of other statistics would spoil each other's code. Small leaves
-// share chunks.
+// Leaves of whole pages come first, so that each begins on a page of the data file and can be read
+// straight into memory. Among these, and among the rest, leaves are ordered by element size, largest
+// first (so that every element is aligned in the data file, as in safetensors), then by element kind,
+// then in tree order. The stream is cut into segments of chunk_bytes_max bytes, each of which fills a
+// staging block, so that the snapshot takes no more memory than the state has bytes. An uncompressed
+// segment is one chunk, which is written as it is staged. A segment that is to be coded is cut again,
+// where the kind of element changes and where a large leaf begins and ends: neighbours of other
+// statistics would spoil each other's code. Small leaves share chunks.
 #pragma once
 
 #include "milepost/engine/format/chunk_table.h"

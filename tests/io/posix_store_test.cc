@@ -204,6 +204,11 @@ TEST(PosixStore, OnlyRegularFilesAreOpened) {
   EXPECT_EQ(store->list_directory("").value().at(0).type, EntryType::other);
 }
 
+bool kernel_tells_what_is_cached() {
+  constexpr long cachestat_syscall = 451;
+  return ::syscall(cachestat_syscall, -1, nullptr, nullptr, 0) == -1 && errno != ENOSYS;
+}
+
 void expect_bulk_comes_back(Store& store) {
   const Pages data(1 << 20);
   testing::fill_pattern(data.span(), 3);
@@ -212,13 +217,20 @@ void expect_bulk_comes_back(Store& store) {
   ASSERT_TRUE(file->sync().has_value());
   ASSERT_TRUE(file->close().has_value());
   const auto reader = store.open_file("bulk").value();
+  const std::size_t memory_alignment = reader->memory_alignment();
+  ASSERT_EQ(io_alignment % memory_alignment, 0U);
   for (int i = 0; i < 2; ++i) {
-    const Pages back(1 << 20);
-    ASSERT_EQ(read_at(*reader, 0, back.span()).value(), back.span().size());
-    EXPECT_TRUE(std::ranges::equal(back.span(), data.span()));
+    const Pages back((1 << 20) + io_alignment);
+    for (const std::size_t address : {std::size_t{0}, memory_alignment}) {
+      const auto into = back.span().subspan(address, data.span().size());
+      ASSERT_EQ(read_at(*reader, 0, into).value(), into.size());
+      EXPECT_TRUE(std::ranges::equal(into, data.span()));
+    }
     // The second time the page cache has it all.
     EXPECT_EQ(read_file(store, "bulk", 1 << 20).value().size(), data.span().size());
+    EXPECT_EQ(reader->is_cached(0, data.span().size()), kernel_tells_what_is_cached());
   }
+  EXPECT_FALSE(reader->is_cached(0, data.span().size() + 1)) << "there is no such byte";
   ASSERT_TRUE(store.remove_file("bulk").has_value());
 }
 

@@ -83,6 +83,8 @@ class ForwardingStore::ForwardingReadFile final : public ReadFile {
     if (!verdict.takes_effect) return done(*verdict.error);
     inner_->read_at(offset, into, reporting(verdict.error, std::move(done)));
   }
+  std::size_t memory_alignment() const override { return inner_->memory_alignment(); }
+  bool is_cached(std::uint64_t offset, std::uint64_t bytes) const override { return inner_->is_cached(offset, bytes); }
 
  private:
   ForwardingStore& store_;
