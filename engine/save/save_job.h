@@ -119,7 +119,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
     std::size_t offset = 0;  // of the chunk in the block
   };
   struct PendingWrite {
-    ChunkId chunk;
+    ChunkId first;
+    std::uint32_t chunk_count = 1;  // that lie behind each other
     Block block;
     std::size_t bytes = 0;  // padded
   };
@@ -145,10 +146,10 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // Code a chunk, and enqueue its write unless there is an error.
   Result<void> write_uncompressed(ChunkId id);
   Result<void> encode(ChunkId id, Staged staged);
-  void record_raw(ChunkId id, const BufferLease& block) noexcept;
+  void record_raw(ChunkId id, const std::byte* raw) noexcept;
   void record(ChunkId id, const EncodedChunk& encoded) noexcept;
   // Each chunk is finished once: by its write, or without one after a failure. If this throws, there will be no write.
-  void enqueue_write(ChunkId id, Block block, std::size_t bytes);
+  void enqueue_write(ChunkId first, std::uint32_t chunk_count, Block block, std::size_t bytes);
   void pump_writes() noexcept;
   void start_write(PendingWrite write) noexcept;
   void written(PendingWrite write, Result<std::size_t> result) noexcept;

@@ -26,7 +26,7 @@ void SaveJob::take(std::size_t segment_index, BufferLease block) noexcept {
     const auto shared = std::make_shared<BufferLease>(std::move(block));
     // What is written as it is need not wait for its digest.
     if (uncompressed_) {
-      enqueue_write({&item, segment.first_chunk}, shared, segment.raw_bytes);
+      enqueue_write({&item, segment.first_chunk}, segment.chunk_count, shared, segment.raw_bytes);
       handed_on = segment.chunk_count;
     }
     const std::lock_guard lock(mutex_);
@@ -107,7 +107,7 @@ void SaveJob::work() noexcept {
 void SaveJob::code_staged(Staged staged) noexcept {
   const ChunkId id = staged.chunk;
   if (uncompressed_) {  // its write is under way, and finishes it
-    if (!dropped()) record_raw(id, *staged.block);
+    if (!dropped()) record_raw(id, staged.block->data() + staged.offset);
     staged.block.reset();
   } else if (dropped()) {
     staged.block.reset();
@@ -148,8 +148,8 @@ Result<SaveJob::Block> SaveJob::gather(ChunkId id) {
 
 Result<void> SaveJob::write_uncompressed(ChunkId id) {
   MILEPOST_ASSIGN(const Block block, gather(id));
-  enqueue_write(id, block, id.planned().raw_bytes);
-  record_raw(id, *block);
+  enqueue_write(id, 1, block, id.planned().raw_bytes);
+  record_raw(id, block->data());
   return {};
 }
 
@@ -171,14 +171,14 @@ Result<void> SaveJob::encode(ChunkId id, Staged staged) {
   // Staged chunks lie close together, not where a direct write could take them from.
   if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out->data(), raw, chunk.raw_bytes);
   record(id, *encoded);
-  enqueue_write(id, out, encoded->stored_bytes);
+  enqueue_write(id, 1, out, encoded->stored_bytes);
   return {};
 }
 
-void SaveJob::record_raw(ChunkId id, const BufferLease& block) noexcept {
+void SaveJob::record_raw(ChunkId id, const std::byte* raw) noexcept {
   const std::size_t bytes = id.planned().raw_bytes;
   TraceSlice slice("digest", {{"leaf", name_for_trace(id)}, {"bytes", bytes}});
-  const Digest digest = Digest::of({block.data(), bytes});
+  const Digest digest = Digest::of({raw, bytes});
   slice.end();
   record(id, {ChunkEncoding::raw, bytes, digest, digest});
 }
@@ -204,12 +204,12 @@ void SaveJob::record(ChunkId id, const EncodedChunk& encoded) noexcept {
   changed_.notify_all();
 }
 
-void SaveJob::enqueue_write(ChunkId id, Block block, std::size_t bytes) {
+void SaveJob::enqueue_write(ChunkId first, std::uint32_t chunk_count, Block block, std::size_t bytes) {
   const std::size_t padded = io_aligned(bytes);
   std::memset(block->data() + bytes, 0, padded - bytes);
   {
     const std::lock_guard lock(mutex_);
-    waiting_writes_.push_back({id, std::move(block), padded});
+    waiting_writes_.push_back({first, chunk_count, std::move(block), padded});
   }
   pump_writes();
 }
@@ -229,7 +229,7 @@ void SaveJob::pump_writes() noexcept {
     }
     if (drop) {
       write.block.reset();
-      mark_finished(1);
+      mark_finished(write.chunk_count);
     } else {
       start_write(std::move(write));
     }
@@ -237,19 +237,20 @@ void SaveJob::pump_writes() noexcept {
 }
 
 void SaveJob::start_write(PendingWrite write) noexcept {
-  ItemState& item = *write.chunk.item;
+  const ChunkId first = write.first;
+  const std::uint32_t chunk_count = write.chunk_count;
+  ItemState& item = *first.item;
   // An uncompressed chunk may not have its record yet, but its place is known.
   const std::uint64_t offset =
-      uncompressed_ ? item.data_offset + write.chunk.planned().raw_offset : item.chunks[write.chunk.chunk].file_offset;
+      uncompressed_ ? item.data_offset + first.planned().raw_offset : item.chunks[first.chunk].file_offset;
   const std::span<const std::byte> bytes(write.block->data(), write.bytes);
-  const ChunkId chunk = write.chunk;
   const auto started = caught([&] {
     item.file->write_at(offset, bytes,
                         [self = shared_from_this(), write = std::move(write)](Result<std::size_t> result) mutable {
                           self->written(std::move(write), std::move(result));
                         });
   });
-  if (started.has_error()) written({chunk, nullptr, 0}, started.error());
+  if (started.has_error()) written({first, chunk_count, nullptr, 0}, started.error());
 }
 
 // The same bytes to the same place, and no fsync has looked at the file yet: a failed write may be repeated, as a
@@ -265,7 +266,7 @@ bool SaveJob::may_retry(const Error& error) noexcept {
 void SaveJob::written(PendingWrite write, Result<std::size_t> result) noexcept {
   if (result.has_error()) {
     if (may_retry(result.error())) return start_write(std::move(write));
-    fail(explain(write.chunk, result.error()));
+    fail(explain(write.first, result.error()));
   }
   write.block.reset();
   snapshot_->block_freed();
@@ -274,9 +275,11 @@ void SaveJob::written(PendingWrite write, Result<std::size_t> result) noexcept {
     if (--writes_in_flight_ == 0) disk_time_ += Clock::now() - disk_began_;
   }
   pump_writes();
-  written_bytes_ += write.chunk.planned().raw_bytes;
+  for (ChunkId id = write.first; id.chunk < write.first.chunk + write.chunk_count; ++id.chunk) {
+    written_bytes_ += id.planned().raw_bytes;
+  }
   report_progress();
-  mark_finished(1);
+  mark_finished(write.chunk_count);
 }
 
 void SaveJob::mark_finished(std::size_t chunks) noexcept {

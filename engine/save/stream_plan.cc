@@ -12,10 +12,13 @@
 namespace milepost {
 namespace {
 
-// A leaf of a coded stream at least this large has its chunks for itself, but for a sliver at the end
-// of a segment, smaller than that, which goes with its neighbour.
+// A leaf at least this large has its chunks for itself, but for a sliver at the end of a segment, smaller than that,
+// which goes with its neighbour. In a stream that is not coded, where chunks lie without padding, only one of whole
+// pages.
 constexpr std::uint64_t own_chunks_bytes_min = 256 << 10;
 constexpr std::uint64_t sliver_bytes = 64 << 10;
+
+bool fills_pages(const SourceLeaf& source) { return source.bytes % io_alignment == 0; }
 
 // Calls fn(leaf) for all leaves, in the order of for_each_leaf, without paths.
 template <class Function> void visit_leaves(const Tree& node, const Function& fn) {
@@ -62,7 +65,7 @@ void cut(bool coded, StreamPlan& plan) {
   bool chunk_open = false;
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
     const std::uint64_t bytes = sources[i].bytes;
-    const bool large = coded && bytes >= own_chunks_bytes_min;
+    const bool large = bytes >= own_chunks_bytes_min && (coded || fills_pages(sources[i]));
     const bool other_kind = coded && i > 0 && sources[i].kind != sources[i - 1].kind;
     const std::uint64_t room = chunk_bytes_max - position % chunk_bytes_max;
     if (other_kind || (large && room >= sliver_bytes)) chunk_open = false;
@@ -106,9 +109,7 @@ StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
   StreamPlan plan;
   collect(tree, plan);
   const auto before = [](const SourceLeaf& a, const SourceLeaf& b) {
-    const bool a_ends_page = a.bytes % io_alignment == 0;
-    const bool b_ends_page = b.bytes % io_alignment == 0;
-    if (a_ends_page != b_ends_page) return a_ends_page;
+    if (fills_pages(a) != fills_pages(b)) return fills_pages(a);
     return a.bits != b.bits ? a.bits > b.bits : a.kind > b.kind;
   };
   // As a rule they are in order, and sorting would take as much memory again.

@@ -5,10 +5,11 @@
 // straight into memory. Among these, and among the rest, leaves are ordered by element size, largest
 // first (so that every element is aligned in the data file, as in safetensors), then by element kind,
 // then in tree order. The stream is cut into segments of chunk_bytes_max bytes, each of which fills a
-// staging block, so that the snapshot takes no more memory than the state has bytes. An uncompressed
-// segment is one chunk, which is written as it is staged. A segment that is to be coded is cut again,
-// where the kind of element changes and where a large leaf begins and ends: neighbours of other
-// statistics would spoil each other's code. Small leaves share chunks.
+// staging block, so that the snapshot takes no more memory than the state has bytes, and is cut again
+// into chunks where a large leaf begins and ends: who wants that leaf reads no more. An uncompressed
+// segment is written as it is staged, so that it is cut on pages only. One that is to be coded is also cut
+// where the kind of element changes: neighbours of other statistics would spoil each other's code.
+// Small leaves share chunks.
 #pragma once
 
 #include "milepost/engine/format/chunk_table.h"

@@ -108,20 +108,28 @@ TEST(RestoreInPlace, WhatIsPaddedGoesByABlock) {
   EXPECT_EQ(InPlace(64, Codec::zstd(1), true).reads(), 2U);
 }
 
-// Though a small leaf comes before them in the tree.
-TEST(RestoreInPlace, LeavesOfWholePagesBeginOnPages) {
-  const auto store = std::make_shared<ReadingStore>(std::make_shared<SimulatedStore>());
-  CheckpointManager manager = open_manager(small_options(store));
-  Tree saved;
-  saved["bias"] = make_tensor(DType::f32, {25}, Layout::packed, 1);
-  saved["weight"] = make_tensor(DType::f32, {2, chunk / 4}, Layout::packed, 2);
-  ASSERT_TRUE(manager.save(1, {{"state", saved}}, {.codec = Codec::none()}).value());
-  const auto restored = manager.restore(1);
-  ASSERT_EQ(error_of(restored), "");
-  Tree tree = restored->items.front().tree;
-  EXPECT_EQ(difference(saved, tree), "");
-  const auto& weight = *tree["weight"].get_if<Tensor>();
-  EXPECT_EQ(store->reads_within({weight.data(), weight.byte_count()}).size(), 2U);
+// Though a small leaf comes before them in the tree, and each other's chunks are not theirs.
+TEST(RestoreInPlace, LeavesOfWholePagesHaveChunksOfTheirOwn) {
+  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+    const auto store = std::make_shared<ReadingStore>(std::make_shared<SimulatedStore>());
+    CheckpointManager manager = open_manager(small_options(store));
+    Tree saved;
+    saved["bias"] = make_tensor(DType::f32, {25}, Layout::packed, 1);
+    saved["down"] = make_tensor(DType::f32, {3, chunk / 8}, Layout::packed, 2);
+    saved["up"] = make_tensor(DType::f32, {chunk / 8, 3}, Layout::packed, 3);
+    ASSERT_TRUE(manager.save(1, {{"state", saved}}, {.mode = mode, .codec = Codec::none()}).value());
+    ASSERT_EQ(error_of(manager.wait_until_finished()), "");
+    const auto restored = manager.restore(1);
+    ASSERT_EQ(error_of(restored), "");
+    Tree tree = restored->items.front().tree;
+    EXPECT_EQ(difference(saved, tree), "");
+    for (const char* const leaf : {"down", "up"}) {
+      const auto& tensor = *tree[leaf].get_if<Tensor>();
+      std::size_t bytes = 0;
+      for (const auto& read : store->reads_within({tensor.data(), tensor.byte_count()})) bytes += read.size();
+      EXPECT_EQ(bytes, tensor.byte_count()) << leaf;
+    }
+  }
 }
 
 // A saved step whose last bit is another one now.
