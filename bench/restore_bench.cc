@@ -97,7 +97,7 @@ void restore(benchmark::State& state, const std::string& codec, bool cold, bool 
       make_cold(files.directory());
       make_cold(std::filesystem::path(raw_file()).parent_path().string());
     } else {
-      make_warm(files.directory(), raw_target().span());
+      make_warm(files.directory());
       raw_read_seconds(raw_file(), into, false);
     }
     raw_times.add(raw_read_seconds(raw_file(), into, cold));

@@ -60,6 +60,16 @@ void invert(const Tree& state) {
   });
 }
 
+void touch(const Tree& state) {
+  constexpr std::uint64_t page = 4096;
+  for_each_leaf(state, [](const std::string&, const Tree& leaf) {
+    const auto* tensor = leaf.get_if<Tensor>();
+    for (std::uint64_t at = 0; at < tensor->byte_count(); at += page) {
+      (void)*static_cast<const volatile std::byte*>(tensor->data() + at);
+    }
+  });
+}
+
 bool same_bytes(const Tree& one, const Tree& other) {
   bool same = true;
   for_each_leaf(one, [&](const std::string& path, const Tree& leaf) {

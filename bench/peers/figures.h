@@ -33,6 +33,9 @@ std::uint64_t disk_bytes(const std::string& directory);
 // Turns all bits of the state around; the second time restores it.
 void invert(const Tree& state);
 
+// Reads a byte of every page of all tensors.
+void touch(const Tree& state);
+
 // Whether both have the same tensors, byte for byte.
 bool same_bytes(const Tree& one, const Tree& other);
 

@@ -42,6 +42,7 @@ COLD_EXISTING = Figure("cold, into existing", "GB/s", _rate("restore_cold_existi
 WARM_EXISTING = Figure("warm, into existing", "GB/s", _rate("restore_warm_existing_s"), "higher")
 COLD_FRESH = Figure("cold, fresh", "GB/s", _rate("restore_cold_fresh_s"), "higher")
 WARM_FRESH = Figure("warm, fresh", "GB/s", _rate("restore_warm_fresh_s"), "higher")
+JUST_SAVED = Figure("just saved", "GB/s", _rate("restore_just_saved_s"), "higher")
 LEAF = Figure("one leaf", "ms", lambda figures: 1e3 * figures["leaf_s"])
 LOST = Figure("throughput lost", "%", lambda figures: 100 * figures["lost"], noise=0.5)
 STEP = Figure("step", "ms", lambda figures: 1e3 * figures["step_s"])
@@ -109,6 +110,7 @@ GOALS = [
     Goal(SAVE, WARM_EXISTING, 1),
     Goal(SAVE, COLD_FRESH, 1.5),
     Goal(SAVE, WARM_FRESH, 1),
+    Goal(SAVE, JUST_SAVED, 1),
     Goal(SAVE, LEAF, 1),
     Goal(LEAVES, CALL, 10, among=_at_once, whom="every peer whose caller may change its buffers at once"),
     Goal(LEAVES, DURABLE, 10),

@@ -70,16 +70,20 @@ def limit_of(record, name, factor=1.0):
 
 
 def figure_of(record, panels):
-    """One picture of several panels side by side; none if nothing was measured for it."""
+    """One picture of several panels, two side by side; none if nothing was measured for it."""
     panels = [(bars_of(record, workload, figure), figure, *rest) for workload, figure, *rest in panels]
     panels = [one for one in panels if one[0]]
     if not panels:
         return None
-    rows = max(len(one[0]) for one in panels)
-    picture, all_axes = pyplot.subplots(1, len(panels), figsize=(6.2 * len(panels), 0.9 + 0.27 * rows), squeeze=False)
-    for axes, one in zip(all_axes[0], panels):
+    across = min(2, len(panels))
+    down = -(-len(panels) // across)
+    bars = max(len(one[0]) for one in panels)
+    picture, all_axes = pyplot.subplots(down, across, figsize=(6.2 * across, (0.9 + 0.27 * bars) * down), squeeze=False)
+    for axes, one in zip(all_axes.flat, panels):
         panel(axes, *one)
-    picture.tight_layout(w_pad=2.5)
+    for axes in all_axes.flat[len(panels):]:
+        axes.set_visible(False)
+    picture.tight_layout(w_pad=2.5, h_pad=2)
     return picture
 
 
@@ -98,9 +102,11 @@ def draw(record, folder: pathlib.Path):
         "peers-restore": [
             (entries.SAVE, goals.COLD_FRESH, f"Restore of {size}, cold, into new memory"),
             (entries.SAVE, goals.COLD_EXISTING, f"Restore of {size}, cold, in place"),
+            (entries.SAVE, goals.WARM_EXISTING, f"Restore of {size}, warm, in place"),
+            (entries.SAVE, goals.JUST_SAVED, f"Restore of {size} that has just been saved"),
         ],
         "peers-small": [
-            (entries.LEAVES, goals.DURABLE, "20,000 small leaves, until durable", None, True),
+            (entries.LEAVES, goals.DURABLE, f"{record['leaves']:,} small leaves, until durable", None, True),
             (entries.SAVE, goals.DISK, "Bytes on disk"),
         ],
     }

@@ -22,7 +22,8 @@ BESIDE = {  # workload: what of the machine's limits a figure is compared with
     goals.DURABLE.title: ("write_s", 1),
 }
 RAW_READS = {goals.COLD_EXISTING.title: "read_cold_s", goals.COLD_FRESH.title: "read_cold_s",
-             goals.WARM_EXISTING.title: "read_warm_s", goals.WARM_FRESH.title: "read_warm_s"}
+             goals.WARM_EXISTING.title: "read_warm_s", goals.WARM_FRESH.title: "read_warm_s",
+             goals.JUST_SAVED.title: "read_warm_s"}
 
 
 class Table:
@@ -38,8 +39,9 @@ TABLES = [
           "that it wrote. memory: the most that was resident beside the state.",
           [goals.CALL, goals.FINISHED, goals.DURABLE, goals.CPU, goals.MEMORY, goals.DISK]),
     Table(entries.SAVE, "Restoring {size}",
-          "cold: not in the page cache. existing: into buffers that are there; fresh: into new ones. one leaf: cold.",
-          [goals.COLD_EXISTING, goals.COLD_FRESH, goals.WARM_EXISTING, goals.WARM_FRESH, goals.LEAF]),
+          "cold: not in the page cache; warm: all of it there; just saved: what the save left there, and into existing, or fresh "
+          "where the peer cannot. existing: into buffers that are there; fresh: into new ones. one leaf: cold.",
+          [goals.COLD_EXISTING, goals.COLD_FRESH, goals.WARM_EXISTING, goals.WARM_FRESH, goals.JUST_SAVED, goals.LEAF]),
     Table(entries.LEAVES, "{leaves:,} leaves of 1 KB", "As above.",
           [goals.CALL, goals.FINISHED, goals.DURABLE, goals.COLD_FRESH, goals.WARM_FRESH, goals.LEAF]),
     Table(entries.LOOP, "A training loop that saves",
