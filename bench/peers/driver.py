@@ -42,7 +42,7 @@ def arguments():
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="the entries with one of these in their names")
     parser.add_argument("--workloads", nargs="*", default=entries.WORKLOADS, choices=entries.WORKLOADS)
     parser.add_argument("--output", type=pathlib.Path, default=PLACE / "peers.json")
-    parser.add_argument("--merge", action="store_true", help="keep what OUTPUT has of other workloads")
+    parser.add_argument("--merge", action="store_true", help="keep what OUTPUT has of other workloads and entries")
     parser.add_argument("--plots", type=pathlib.Path, default=PLACE, help="where the plots go")
     parser.add_argument("--page", type=pathlib.Path, help="a Markdown page to renew the tables of, such as docs/peers.md")
     return parser.parse_args()
@@ -172,10 +172,8 @@ def progress(workload, number, name, seconds, figures):
     print(f"{workload} round {number + 1}: {name}: {seconds:.0f} s {remark}", file=sys.stderr, flush=True)
 
 
-def main():
-    options = arguments()
-    directory = PLACE / "work"
-    shutil.rmtree(directory, ignore_errors=True)
+def new_record(options, before=None):
+    """A record without figures of its own yet: empty, or with those of a record before it that was measured alike."""
     record = {
         "date": datetime.datetime.now().isoformat(timespec="minutes"),
         "machine": report.machine(),
@@ -183,14 +181,24 @@ def main():
         "state_mb": options.size_mb,
         "leaves": options.leaves,
         "steps": options.steps,
-        "rounds": options.rounds,
         "versions": versions(),
         "results": {"limits": {"limits": []}},
     }
-    minutes_before = 0
-    if options.merge and options.output.exists():
-        before = json.loads(options.output.read_text(encoding="utf-8"))
-        record["results"], minutes_before = before["results"], before["minutes"]
+    if before:
+        for name in ("machine", "state_mb", "leaves", "steps"):
+            if before[name] != record[name]:
+                sys.exit(f"nothing to merge with: {options.output} has {name} {before[name]}, not {record[name]}")
+        record |= {"since": before.get("since", before["date"]), "minutes": before["minutes"], "results": before["results"]}
+    return record
+
+
+def main():
+    options = arguments()
+    directory = PLACE / "work"
+    shutil.rmtree(directory, ignore_errors=True)
+    merging = options.merge and options.output.exists()
+    record = new_record(options, json.loads(options.output.read_text(encoding="utf-8")) if merging else None)
+    minutes_before = record["minutes"]
     began = time.monotonic()
     trials = Trials(options, directory)
     try:

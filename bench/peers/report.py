@@ -151,8 +151,20 @@ def painted(text, met):
     return f"\033[{32 if met else 31}m{text}\033[0m"
 
 
+def days_of(record):
+    """From when to when; more than one day only of what has been merged."""
+    days = sorted({record.get("since", record["date"])[:10], record["date"][:10]})
+    return " to ".join(days)
+
+
+def rounds_of(record):
+    """How many each workload had."""
+    found = {max(map(len, trials.values())) for workload, trials in record["results"].items() if workload != "limits" and trials}
+    return " to ".join(map(str, sorted({min(found), max(found)}))) if found else "0"
+
+
 def print_all(record, verdicts):
-    print(f"milepost and its peers, measured {record['date'].replace('T', ' ')} on {record['machine']}")
+    print(f"milepost and its peers, measured {days_of(record)} on {record['machine']}")
     print("Medians (least–most) of the rounds, and how many times better milepost is")
     for table, title, rows in tables_of(record):
         print(f"\n{title}. {table.note}\n")
@@ -168,7 +180,7 @@ def print_all(record, verdicts):
 
 
 def markdown_of(record, verdicts):
-    lines = [f"Measured {record['date'][:10]} on {record['machine']}, {record['rounds']} rounds, {record['minutes']:.0f} minutes. "
+    lines = [f"Measured {days_of(record)} on {record['machine']}, {rounds_of(record)} rounds, {record['minutes']:.0f} minutes. "
              "Medians (least–most), and how many times better `milepost` is. "
              + ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + "."]
     for table, title, rows in tables_of(record):
