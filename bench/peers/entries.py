@@ -21,7 +21,7 @@ class Entry:
         return self.package == "milepost"
 
 
-MILEPOST, FAST, LAZY = "milepost", "milepost, fast", "milepost, lazy"
+MILEPOST, FAST, LAZY, COW = "milepost", "milepost, fast", "milepost, lazy", "milepost, cow"
 
 ENTRIES = [
     Entry(MILEPOST, "milepost", "none copy", (SAVE, LEAVES, LOOP, STEPS)),

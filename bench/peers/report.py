@@ -90,10 +90,16 @@ def remark_of(entry, trials):
     return "the state may change after a second call" if entry.fence else ""
 
 
-def limit_rows(table, limits):
+def columns_of(table, record):
+    """Those that any entry has figures of."""
+    results = record["results"].get(table.workload, {})
+    return [figure for figure in table.columns if any(goals.values(trials, figure) for trials in results.values())]
+
+
+def limit_rows(columns, limits):
     """What the machine can do with those bytes at most, where that is a limit."""
     row = {}
-    for figure in table.columns:
+    for figure in columns:
         name, factor = BESIDE.get(figure.title, (None, 1))
         if name:
             row[figure.title] = [factor * one[name] for one in limits if name in one]
@@ -102,47 +108,52 @@ def limit_rows(table, limits):
     return row
 
 
-def rows_of(table, record):
+def rows_of(table, columns, record):
     """(name, cells, remark) of each entry of a table, the machine's limits first."""
     results = record["results"].get(table.workload, {})
     by_name = {entry.name: entry for entry in entries.ENTRIES}
     rows = []
-    limits = limit_rows(table, record["results"]["limits"]["limits"]) if table.workload == entries.SAVE else {}
+    limits = limit_rows(columns, record["results"]["limits"]["limits"]) if table.workload == entries.SAVE else {}
     if any(limits.values()):
         cells = []
-        for figure in table.columns:
+        for figure in columns:
             found = sorted(limits.get(figure.title, []))
             cells.append(f"{number(found[len(found) // 2])} ({number(found[0])}–{number(found[-1])})" if found else "")
         rows.append(("machine's limit", cells, "memcpy; raw writes and reads of as many bytes"))
     for name, trials in results.items():
-        cells = [cell(trials, figure) for figure in table.columns]
+        cells = [cell(trials, figure) for figure in columns]
         entry = by_name[name]
         failed = any("error" in figures for figures in trials)
         if not any(cells) and not failed:
             continue
         if not entry.ours:
             cells = [text and f"{text} {times(trials, rival(results, entry, figure), figure)}".strip()
-                     for text, figure in zip(cells, table.columns)]
+                     for text, figure in zip(cells, columns)]
         rows.append((name, cells, remark_of(entry, trials)))
     return rows
 
 
 def tables_of(record):
+    """(title, note, heads, rows) of each table that has rows."""
     for table in TABLES:
-        rows = rows_of(table, record)
+        columns = columns_of(table, record)
+        rows = rows_of(table, columns, record)
         if rows:
+            heads = [""] + [f"{figure.title}, {figure.unit}" for figure in columns]
             size = f"{record['state_mb'] / 1000:g} GB" if record["state_mb"] >= 1000 else f"{record['state_mb']} MB"
-            yield table, table.title.format(size=size, leaves=record["leaves"], steps=record["steps"]), rows
+            yield table.title.format(size=size, leaves=record["leaves"], steps=record["steps"]), table.note, heads, rows
 
 
-def heads_of(table):
-    return [""] + [f"{figure.title}, {figure.unit}" for figure in table.columns]
+def numbers_of(verdict):
+    """Ours, theirs and the ratio of a goal; more digits where three would not show who is ahead, or that it is just missed."""
+    close = any(abs(verdict["times"] / bound - 1) < 0.01 for bound in (1, verdict["at_least"]))
+    return [number(verdict[name], more=2 * close) for name in ("ours", "theirs", "times")]
 
 
 def goal_text(verdict):
-    return (f"{verdict['workload']}: {verdict['figure']}: {verdict['entry']} {number(verdict['ours'])} {verdict['unit']}, "
-            f"{verdict['best']} {number(verdict['theirs'])}: {number(verdict['times'])}x, the goal {verdict['at_least']:g}x "
-            f"of {verdict['whom']}")
+    ours, theirs, ratio = numbers_of(verdict)
+    return (f"{verdict['workload']}: {verdict['figure']}: {verdict['entry']} {ours} {verdict['unit']}, "
+            f"{verdict['best']} {theirs}: {ratio}x, the goal {verdict['at_least']:g}x of {verdict['whom']}")
 
 
 def painted(text, met):
@@ -166,9 +177,9 @@ def rounds_of(record):
 def print_all(record, verdicts):
     print(f"milepost and its peers, measured {days_of(record)} on {record['machine']}")
     print("Medians (least–most) of the rounds, and how many times better milepost is")
-    for table, title, rows in tables_of(record):
-        print(f"\n{title}. {table.note}\n")
-        lines = [heads_of(table)] + [[name, *cells] for name, cells, _ in rows]
+    for title, note, heads, rows in tables_of(record):
+        print(f"\n{title}. {note}\n")
+        lines = [heads] + [[name, *cells] for name, cells, _ in rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         remarks = [""] + [remark for _, _, remark in rows]
         for line, remark in zip(lines, remarks):
@@ -183,10 +194,10 @@ def markdown_of(record, verdicts):
     lines = [f"Measured {days_of(record)} on {record['machine']}, {rounds_of(record)} rounds, {record['minutes']:.0f} minutes. "
              "Medians (least–most), and how many times better `milepost` is. "
              + ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + "."]
-    for table, title, rows in tables_of(record):
+    for title, note, heads, rows in tables_of(record):
         remarks = any(remark for _, _, remark in rows)
-        heads = heads_of(table) + [""] * remarks
-        lines += ["", f"### {title}", "", table.note, "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        heads = heads + [""] * remarks
+        lines += ["", f"### {title}", "", note, "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for name, cells, remark in rows:
             shown = f"**{name}**" if name.startswith("milepost") else name
             lines.append("| " + " | ".join([shown, *cells] + [remark] * remarks) + " |")
@@ -194,10 +205,11 @@ def markdown_of(record, verdicts):
     lines += ["", f"### Goals: {met} met, {len(verdicts) - met} missed", "",
               "| goal | milepost | best peer | times better | |", "|---|---|---|---|---|"]
     for verdict in verdicts:
+        ours, theirs, ratio = numbers_of(verdict)
         lines.append(
             f"| {verdict['workload']}, {verdict['figure']}: {verdict['at_least']:g}x of {verdict['whom']} "
-            f"| {number(verdict['ours'])} {verdict['unit']} | {number(verdict['theirs'])} {verdict['unit']}, {verdict['best']} "
-            f"| {number(verdict['times'])} | {'met' if verdict['met'] else '**MISSED**'} |")
+            f"| {ours} {verdict['unit']}, {verdict['entry']} | {theirs} {verdict['unit']}, {verdict['best']} "
+            f"| {ratio} | {'met' if verdict['met'] else '**MISSED**'} |")
     return "\n".join(lines) + "\n"
 
 
