@@ -37,7 +37,7 @@ MUTANTS = {
         "if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out->data(), raw, chunk.raw_bytes);",
         "std::memset(block->data() + bytes, 0, padded - bytes);",
         "if (error.code() != ErrorCode::io && error.code() != ErrorCode::unavailable) return false;",
-        "fail(explain(write.chunk, result.error()));",
+        "fail(explain(write.first, result.error()));",
         ("if (!error_) error_ = std::move(error);", "error_ = std::move(error);"),
     ],
     "engine/root.cc": [
@@ -234,7 +234,9 @@ MUTANTS = {
     ],
     "engine/restore/read_job.cc": [
         "item_.manifest.streams[read.stream].data_offset == 0",
-        ("part.begin <= chunk.raw_offset && chunk.raw_offset + chunk.raw_bytes <= part.end", "true"),
+        ("part.begin > chunk.raw_offset || chunk.raw_offset + chunk.raw_bytes > part.end", "false"),
+        ("if (whole_blocks && reinterpret_cast", "if (reinterpret_cast"),
+        ("(whole_blocks || !is_padded(read)) && file", "file"),
         "if (taken.has_error()) report(read, taken.error(), &part);",
     ],
     "engine/restore/target.cc": [
