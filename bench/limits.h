@@ -38,6 +38,7 @@ class TouchedArea {
     data_ = static_cast<std::byte*>(std::aligned_alloc(huge_page, (bytes + huge_page - 1) / huge_page * huge_page));
     madvise(data_, bytes_, MADV_HUGEPAGE);
     std::memset(data_, 1, bytes_);
+    asm volatile("" : : "r"(data_) : "memory");  // or it would be left out where nobody reads it
   }
   ~TouchedArea() { std::free(data_); }
   TouchedArea(const TouchedArea&) = delete;

@@ -56,6 +56,7 @@ def restore_all(peer, directory, leaf, figures):
     ]:
         if prepare:
             prepare(directory)
+        measuring.make_memory_ready(int(figures["state_bytes"]))
         with contextlib.suppress(Unsupported):
             figures[name] = measuring.seconds(call)
 
@@ -88,6 +89,7 @@ def save_workload(make, state, directory, leaf, parts):
     peer.remove(0)
     measuring.sync_file_system(directory)
 
+    measuring.make_memory_ready(int(figures["state_bytes"]))
     measuring.reset_peak()
     cpu_before = measuring.cpu_seconds()
     start = time.perf_counter()
