@@ -1,10 +1,9 @@
 #include "milepost/engine/checkpoint_manager_options.h"
 
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 namespace milepost {
-
-static Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 Result<void> check_codec(const Codec& codec) {
   if (codec.kind == Codec::Kind::zstd && (codec.level < 1 || codec.level > 19)) {

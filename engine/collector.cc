@@ -3,6 +3,7 @@
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/within_step.h"
 #include "milepost/io/caught.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -13,8 +14,6 @@ namespace milepost {
 namespace {
 
 constexpr int background_nice = 19;
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 // Whatever somebody else has removed is as good as removed.
 Result<void> unless_gone(Result<void> result) {

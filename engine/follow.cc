@@ -4,6 +4,7 @@
 #include "milepost/engine/deadline.h"
 #include "milepost/io/directory_watch.h"
 #include "milepost/io/posix_store.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -19,7 +20,6 @@ namespace {
 using Clock = DirectoryWatch::Clock;
 
 Result<void> check(const FollowOptions& options) {
-  const auto invalid = [](const char* what) { return Error(ErrorCode::invalid_argument, what); };
   if (auto valid = options.step_naming.check(); valid.has_error()) {
     return valid.error().within("step_naming");
   }

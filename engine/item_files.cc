@@ -2,6 +2,7 @@
 
 #include "milepost/engine/format/names.h"
 #include "milepost/io/posix_store.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <filesystem>
@@ -15,8 +16,6 @@ namespace milepost {
 namespace {
 
 namespace fs = std::filesystem;
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 Result<std::unique_ptr<Store>> open_directory(const std::string& path) {
   return PosixStore::open(path, {.create = false, .backend = IoBackend::threads, .io_threads = 1});
@@ -243,7 +242,6 @@ Result<Tree> ItemHandler<Files>::to_tree(const Files& files) {
 
 // Of a partial restore what there is; its list of executable files may be missing, or name files that are.
 Result<Files> ItemHandler<Files>::from_tree(Tree tree) {
-  const auto corrupt = [](std::string what) { return Error(ErrorCode::corruption, std::move(what)); };
   Tree* content = tree.find("content");
   if (!content) return corrupt("expected files, found a " + tree.describe());
   Files files{std::move(*content)};

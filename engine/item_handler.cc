@@ -7,7 +7,7 @@
 namespace milepost {
 namespace {
 
-std::string quoted(std::string_view handler) {
+std::string handled_how(std::string_view handler) {
   return handler.empty() ? "as a tree" : "by the handler " + std::string(handler);
 }
 
@@ -29,7 +29,7 @@ Result<void> check_handler_name(std::string_view name) {
 Result<void> check_handler(const Item& item, std::string_view handler) {
   if (item.handler == handler) return {};
   return Error(ErrorCode::failed_precondition,
-               "was saved " + quoted(item.handler) + ", and cannot be restored " + quoted(handler))
+               "was saved " + handled_how(item.handler) + ", and cannot be restored " + handled_how(handler))
       .within("item " + item.name);
 }
 

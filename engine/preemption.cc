@@ -1,5 +1,6 @@
 #include "milepost/engine/preemption.h"
 
+#include "milepost/io/refusal.h"
 #include "milepost/io/signal_guard.h"
 #include "milepost/io/signal_watch.h"
 #include "milepost/io/try.h"
@@ -21,7 +22,6 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds duration_max = std::chrono::hours(24 * 365);
 
 Result<void> check_options(const PreemptionOptions& options) {
-  const auto invalid = [](std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); };
   if (options.grace < nanoseconds::zero()) return invalid("the grace period is negative");
   if (options.margin < nanoseconds::zero()) return invalid("the margin of the grace period is negative");
   if (options.poll && options.poll_interval <= nanoseconds::zero()) return invalid("the poll interval is not positive");

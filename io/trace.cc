@@ -20,7 +20,7 @@ std::atomic<bool> trace_detail::on{false};
 
 namespace {
 
-constexpr std::size_t buffer_bytes = 64 << 10;
+constexpr std::size_t trace_buffer_bytes = 64 << 10;
 constexpr std::size_t text_bytes_max = 240;
 constexpr std::string_view closing = "\n]\n";
 
@@ -149,7 +149,7 @@ class Writer {
 
  private:
   void add_locked(std::string_view event_text) {
-    if (buffer_.size() + event_text.size() > buffer_bytes) write_out();
+    if (buffer_.size() + event_text.size() > trace_buffer_bytes) write_out();
     buffer_.reserve(buffer_.size() + event_text.size() + 2 + closing.size());  // all of it, or nothing
     buffer_ += written_ + buffer_.size() > 1 ? ",\n" : "\n";
     buffer_ += event_text;

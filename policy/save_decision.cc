@@ -9,7 +9,7 @@ namespace {
 
 std::string name_of(std::int64_t step) { return "step " + std::to_string(step); }
 
-std::string seconds_text(double seconds) {
+std::string rounded_seconds(double seconds) {
   char text[40];
   std::snprintf(text, sizeof text, "%.3g s", seconds);
   return text;
@@ -35,8 +35,8 @@ SaveDecision ContinuousCheckpointingPolicy::operator()(const SaveDecisionContext
   const double elapsed_s = context.now_s - *context.last_save_s;
   // A clock that runs backwards is no reason to stop saving.
   const bool is_over = !(elapsed_s >= 0 && elapsed_s < minimum_interval_s);
-  return {is_over,
-          "the last save began " + seconds_text(elapsed_s) + " ago, of at least " + seconds_text(minimum_interval_s)};
+  return {is_over, "the last save began " + rounded_seconds(elapsed_s) + " ago, of at least " +
+                       rounded_seconds(minimum_interval_s)};
 }
 
 SaveDecision PreemptionCheckpointingPolicy::operator()(const SaveDecisionContext& context) const {

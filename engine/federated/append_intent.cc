@@ -7,9 +7,9 @@
 namespace milepost {
 namespace {
 
-constexpr std::string_view magic = "MPAPPEND";
+constexpr std::string_view intent_magic = "MPAPPEND";
 constexpr std::size_t digest_at = 40;
-constexpr std::size_t header_bytes = 56;
+constexpr std::size_t intent_header_bytes = 56;
 
 static_assert(std::endian::native == std::endian::little);
 
@@ -23,20 +23,21 @@ Digest digest_of(std::span<const std::byte> begin, std::string_view appended) {
 }  // namespace
 
 std::vector<std::byte> encode_append_intent(const AppendIntent& intent) {
-  std::vector<std::byte> record(header_bytes + intent.appended.size());
+  std::vector<std::byte> record(intent_header_bytes + intent.appended.size());
   const std::uint64_t bytes = intent.appended.size();
-  std::memcpy(record.data(), magic.data(), magic.size());
+  std::memcpy(record.data(), intent_magic.data(), intent_magic.size());
   std::memcpy(record.data() + 8, &intent.size, sizeof(intent.size));
   std::memcpy(record.data() + 16, &bytes, sizeof(bytes));
   std::memcpy(record.data() + 24, intent.context.bytes.data(), intent.context.bytes.size());
   const Digest digest = digest_of(record, intent.appended);
   std::memcpy(record.data() + digest_at, digest.bytes.data(), digest.bytes.size());
-  std::memcpy(record.data() + header_bytes, intent.appended.data(), intent.appended.size());
+  std::memcpy(record.data() + intent_header_bytes, intent.appended.data(), intent.appended.size());
   return record;
 }
 
 std::optional<AppendIntent> decode_append_intent(std::span<const std::byte> record) {
-  if (record.size() < header_bytes || std::memcmp(record.data(), magic.data(), magic.size()) != 0) return std::nullopt;
+  if (record.size() < intent_header_bytes || std::memcmp(record.data(), intent_magic.data(), intent_magic.size()) != 0)
+    return std::nullopt;
   AppendIntent intent;
   std::uint64_t bytes = 0;
   Digest digest;
@@ -44,8 +45,8 @@ std::optional<AppendIntent> decode_append_intent(std::span<const std::byte> reco
   std::memcpy(&bytes, record.data() + 16, sizeof(bytes));
   std::memcpy(intent.context.bytes.data(), record.data() + 24, intent.context.bytes.size());
   std::memcpy(digest.bytes.data(), record.data() + digest_at, digest.bytes.size());
-  if (bytes > record.size() - header_bytes) return std::nullopt;
-  intent.appended.assign(reinterpret_cast<const char*>(record.data()) + header_bytes, bytes);
+  if (bytes > record.size() - intent_header_bytes) return std::nullopt;
+  intent.appended.assign(reinterpret_cast<const char*>(record.data()) + intent_header_bytes, bytes);
   if (digest_of(record, intent.appended) != digest) return std::nullopt;
   return intent;
 }

@@ -27,7 +27,7 @@ class Flattener {
   }
 };
 
-Error invalid(const CsvCell& cell, std::string what) {
+Error invalid_cell(const CsvCell& cell, std::string what) {
   return Error(ErrorCode::invalid_argument, "column \"" + cell.column + "\": " + what);
 }
 
@@ -44,10 +44,10 @@ Result<std::vector<CsvCell>> csv_cells(const Tree& value, const std::string& key
   }
   std::set<std::string_view> columns;
   for (const CsvCell& cell : flattener.cells) {
-    if (cell.column == key_column) return invalid(cell, "a leaf cannot be called like the column of the keys");
-    if (!columns.insert(cell.column).second) return invalid(cell, "two leaves are called like this");
+    if (cell.column == key_column) return invalid_cell(cell, "a leaf cannot be called like the column of the keys");
+    if (!columns.insert(cell.column).second) return invalid_cell(cell, "two leaves are called like this");
     if (cell.column.find('\0') != cell.column.npos || cell.text.find('\0') != cell.text.npos) {
-      return invalid(cell, "readers of CSV take no zero bytes");
+      return invalid_cell(cell, "readers of CSV take no zero bytes");
     }
   }
   return std::move(flattener.cells);

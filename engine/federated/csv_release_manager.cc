@@ -6,6 +6,7 @@
 #include "milepost/engine/federated/csv_format.h"
 #include "milepost/engine/federated/csv_table.h"
 #include "milepost/io/posix_store.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -29,8 +30,6 @@ Path split(const std::string& file_path) {
   if (slash == file_path.npos) return {".", file_path};
   return {slash == 0 ? "/" : file_path.substr(0, slash), file_path.substr(slash + 1)};
 }
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 Result<void> check(const Path& path, const CsvFileReleaseManagerOptions& options) {
   if (path.name.empty() || path.name == "." || path.name == "..")

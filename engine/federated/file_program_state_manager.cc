@@ -4,6 +4,7 @@
 #include "milepost/engine/checkpoint_manager.h"
 #include "milepost/engine/federated/async_calls.h"
 #include "milepost/engine/restore/fallback.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 #include "milepost/policy/program_state_retention.h"
 
@@ -15,8 +16,6 @@ namespace milepost {
 namespace {
 
 constexpr const char* item_name = "state";
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 Result<void> check_options(const std::string& root_dir, const FileProgramStateManagerOptions& options) {
   if (root_dir.empty() && !options.store) return invalid("root_dir is empty");

@@ -27,7 +27,7 @@ struct Gap {
   std::size_t source = 0;  // which of the distinct references
 };
 
-struct Fault {
+struct Missing {
   std::string path;
   std::size_t leaf = 0;
   Error error;
@@ -41,7 +41,7 @@ class Outline {
   Tree tree;
   std::vector<Gap> gaps;                               // in the order of the leaves
   std::vector<MaterializableValueReference*> sources;  // distinct
-  std::optional<Fault> fault;                          // the first of an object
+  std::optional<Missing> fault;                        // the first of an object
 
  private:
   void fill(const ProgramValue& value, const std::string& path, Tree& place) {
@@ -76,7 +76,7 @@ class Outline {
     if (bytes.has_value()) {
       place = Tree(std::move(bytes).value());
     } else if (!fault) {
-      fault = Fault{path, leaf_, bytes.error()};
+      fault = Missing{path, leaf_, bytes.error()};
     }
     ++leaf_;
   }
@@ -170,7 +170,7 @@ Result<Tree> materialize(const ProgramValue& value) {
     if (found.has_value()) {
       *gap.place = *found;
     } else if (!outline.fault || gap.leaf < outline.fault->leaf) {
-      outline.fault = Fault{gap.path, gap.leaf, found.error()};
+      outline.fault = Missing{gap.path, gap.leaf, found.error()};
     }
   }
   if (outline.fault) return within_leaf(outline.fault->error, outline.fault->path);

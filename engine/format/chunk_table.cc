@@ -49,28 +49,32 @@ bool are_zeros(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-Error corrupt(std::string message) { return Error(ErrorCode::corruption, std::move(message)).within("chunk table"); }
+Error corrupt_table(std::string message) {
+  return Error(ErrorCode::corruption, std::move(message)).within("chunk table");
+}
 
 Error corrupt_record(std::size_t index, const std::string& message) {
-  return corrupt("record " + std::to_string(index) + ": " + message);
+  return corrupt_table("record " + std::to_string(index) + ": " + message);
 }
 
 Result<void> check_header(std::span<const std::byte> bytes, const Stream& stream) {
-  if (bytes.size() < header_bytes) return corrupt("shorter than its header");
-  if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) return corrupt("its first bytes are not MPCHUNKS");
+  if (bytes.size() < header_bytes) return corrupt_table("shorter than its header");
+  if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0)
+    return corrupt_table("its first bytes are not MPCHUNKS");
   if (const auto found = get<std::uint32_t>(&bytes[8]); found != version) {
     return Error(ErrorCode::failed_precondition,
                  "version " + std::to_string(found) + "; this reader supports " + std::to_string(version))
         .within("chunk table");
   }
-  if (get<std::uint32_t>(&bytes[12]) != record_bytes) return corrupt("records of another size");
-  if (!are_zeros(bytes.subspan(24, header_bytes - 24))) return corrupt("reserved bytes of the header are not zero");
+  if (get<std::uint32_t>(&bytes[12]) != record_bytes) return corrupt_table("records of another size");
+  if (!are_zeros(bytes.subspan(24, header_bytes - 24)))
+    return corrupt_table("reserved bytes of the header are not zero");
   const auto count = get<std::uint64_t>(&bytes[16]);
   if (count != stream.chunk_count) {
-    return corrupt(std::to_string(count) + " records; the manifest says " + std::to_string(stream.chunk_count));
+    return corrupt_table(std::to_string(count) + " records; the manifest says " + std::to_string(stream.chunk_count));
   }
   if ((bytes.size() - header_bytes) % record_bytes != 0 || (bytes.size() - header_bytes) / record_bytes != count) {
-    return corrupt(std::to_string(bytes.size()) + " bytes do not fit " + std::to_string(count) + " records");
+    return corrupt_table(std::to_string(bytes.size()) + " bytes do not fit " + std::to_string(count) + " records");
   }
   return {};
 }
@@ -133,8 +137,8 @@ Result<void> check_stored_ranges(std::span<const Chunk> chunks, const Stream& st
     end = chunk.file_offset + chunk.stored_bytes;
   }
   if (stream.data_file_bytes - end >= padding_bytes) {
-    return corrupt("the data file has " + std::to_string(stream.data_file_bytes - end) +
-                   " bytes behind the last chunk");
+    return corrupt_table("the data file has " + std::to_string(stream.data_file_bytes - end) +
+                         " bytes behind the last chunk");
   }
   return {};
 }
@@ -164,7 +168,8 @@ std::vector<std::byte> encode_chunk_table(std::span<const Chunk> chunks) {
 
 Result<std::vector<Chunk>> decode_chunk_table(std::span<const std::byte> bytes, const Stream& stream) {
   MILEPOST_TRY(check_header(bytes, stream));
-  if (stream.data_offset > stream.data_file_bytes) return corrupt("data_offset is beyond the end of the data file");
+  if (stream.data_offset > stream.data_file_bytes)
+    return corrupt_table("data_offset is beyond the end of the data file");
   std::vector<Chunk> chunks;
   chunks.reserve((bytes.size() - header_bytes) / record_bytes);
   std::uint64_t raw_end = 0;
@@ -179,8 +184,8 @@ Result<std::vector<Chunk>> decode_chunk_table(std::span<const std::byte> bytes, 
     chunks.push_back(chunk);
   }
   if (raw_end != stream.raw_bytes) {
-    return corrupt("its chunks hold " + std::to_string(raw_end) + " raw bytes; the manifest says " +
-                   std::to_string(stream.raw_bytes));
+    return corrupt_table("its chunks hold " + std::to_string(raw_end) + " raw bytes; the manifest says " +
+                         std::to_string(stream.raw_bytes));
   }
   MILEPOST_TRY(check_stored_ranges(chunks, stream));
   return chunks;

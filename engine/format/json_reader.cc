@@ -1,6 +1,7 @@
 #include "milepost/engine/format/json_reader.h"
 
 #include "milepost/engine/format/json_writer.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <nlohmann/json.hpp>
@@ -9,8 +10,6 @@
 
 namespace milepost {
 namespace {
-
-Error corrupt(std::string message) { return Error(ErrorCode::corruption, std::move(message)); }
 
 // At most 40 bytes of a text, cut between characters.
 std::string shortened(std::string_view text) {

@@ -4,6 +4,7 @@
 #include "milepost/engine/format/manifest.h"
 #include "milepost/engine/format/names.h"
 #include "milepost/engine/format/shard_check.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -12,9 +13,6 @@ namespace milepost {
 namespace {
 
 constexpr std::uint64_t bytes_max = std::uint64_t{1} << 62;  // of a file or stream: sums of two never overflow
-constexpr std::size_t key_bytes_max = 1024;
-
-Error corrupt(std::string message) { return Error(ErrorCode::corruption, std::move(message)); }
 
 Error not_a(std::string_view expected, JsonValue found) {
   return corrupt("expected " + std::string(expected) + ", found " + found.describe());

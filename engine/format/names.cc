@@ -16,8 +16,6 @@ constexpr std::string_view attempt_prefix = ".tmp-";
 constexpr std::string_view trash_prefix = ".trash-";
 constexpr std::string_view of_a_file = "file";  // in place of a step
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 // What is wrong with a name, or null.
 const char* fault_of_name(std::string_view name) {
   if (name.empty()) return "a name must not be empty";

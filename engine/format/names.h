@@ -38,6 +38,7 @@ std::string trash_name_of_attempt(std::string_view attempt);
 std::string data_file_name(std::uint32_t rank, bool safetensors);
 std::string table_file_name(std::uint32_t rank);
 
+inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 // A number of 0 to 2^63 - 1 in decimal digits, leading zeros allowed.
 std::optional<std::int64_t> parse_decimal(std::string_view digits);
 

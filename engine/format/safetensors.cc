@@ -14,11 +14,11 @@ constexpr std::size_t length_bytes = 8;
 constexpr std::uint64_t json_bytes_max = 100'000'000;
 constexpr std::string_view metadata_name = "__metadata__";
 
-Error corrupt(std::string message) {
+Error corrupt_header(std::string message) {
   return Error(ErrorCode::corruption, std::move(message)).within("safetensors header");
 }
 
-Error invalid(std::string message) {
+Error invalid_header(std::string message) {
   return Error(ErrorCode::invalid_argument, std::move(message)).within("safetensors header");
 }
 
@@ -67,22 +67,22 @@ Result<void> check_names(const std::vector<SafetensorsEntry>& entries) {
   for (const SafetensorsEntry& entry : entries) names.push_back(entry.name);
   std::sort(names.begin(), names.end());
   if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
-    return invalid("two tensors of the name " + std::string(*twice));
+    return invalid_header("two tensors of the name " + std::string(*twice));
   }
   if (std::binary_search(names.begin(), names.end(), metadata_name)) {
-    return invalid("no tensor can have the name __metadata__");
+    return invalid_header("no tensor can have the name __metadata__");
   }
   return {};
 }
 
 Result<void> read_metadata(JsonValue value, std::map<std::string, std::string>& metadata) {
-  if (!value.is(JsonKind::object)) return corrupt("__metadata__: expected an object, found " + value.describe());
+  if (!value.is(JsonKind::object)) return corrupt_header("__metadata__: expected an object, found " + value.describe());
   const JsonValue::Children children = value.children();
   for (auto it = children.begin(); it != children.end(); ++it) {
     const std::string_view key = *(*it).as_string();
     ++it;
     const std::optional<std::string_view> text = (*it).as_string();
-    if (!text) return corrupt("__metadata__: expected a string, found " + (*it).describe());
+    if (!text) return corrupt_header("__metadata__: expected a string, found " + (*it).describe());
     metadata.emplace(key, *text);
   }
   return {};
@@ -120,7 +120,8 @@ Result<SafetensorsEntry> read_entry(std::string_view name, JsonValue value) {
 
 Result<std::string> encode_safetensors_header(const SafetensorsHeader& header, std::size_t alignment) {
   MILEPOST_TRY(check_names(header.entries));
-  if (auto checked = check_layout(header.entries); checked.has_error()) return invalid(checked.error().message());
+  if (auto checked = check_layout(header.entries); checked.has_error())
+    return invalid_header(checked.error().message());
   std::string text(length_bytes, '\0');
   text.reserve(256 + 128 * header.entries.size());
   text += '{';
@@ -142,23 +143,23 @@ Result<std::string> encode_safetensors_header(const SafetensorsHeader& header, s
   text += '}';
   text.append((alignment - text.size() % alignment) % alignment, ' ');
   const std::uint64_t json_bytes = text.size() - length_bytes;
-  if (json_bytes > json_bytes_max) return invalid("more than 100,000,000 bytes");
+  if (json_bytes > json_bytes_max) return invalid_header("more than 100,000,000 bytes");
   for (std::size_t i = 0; i < length_bytes; ++i) text[i] = static_cast<char>(json_bytes >> (8 * i));
   return text;
 }
 
 Result<SafetensorsHeader> decode_safetensors_header(std::span<const std::byte> bytes, std::uint64_t file_bytes) {
-  if (file_bytes < length_bytes) return corrupt("the file is shorter than 8 bytes");
-  if (bytes.size() < length_bytes) return invalid("fewer bytes were given than the header has");
+  if (file_bytes < length_bytes) return corrupt_header("the file is shorter than 8 bytes");
+  if (bytes.size() < length_bytes) return invalid_header("fewer bytes were given than the header has");
   std::uint64_t json_bytes = 0;
   for (std::size_t i = 0; i < length_bytes; ++i) json_bytes |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-  if (json_bytes > json_bytes_max) return corrupt("more than 100,000,000 bytes");
-  if (length_bytes + json_bytes > file_bytes) return corrupt("exceeds the file");
-  if (length_bytes + json_bytes > bytes.size()) return invalid("fewer bytes were given than the header has");
+  if (json_bytes > json_bytes_max) return corrupt_header("more than 100,000,000 bytes");
+  if (length_bytes + json_bytes > file_bytes) return corrupt_header("exceeds the file");
+  if (length_bytes + json_bytes > bytes.size()) return invalid_header("fewer bytes were given than the header has");
   const std::string_view json(reinterpret_cast<const char*>(bytes.data()) + length_bytes,
                               static_cast<std::size_t>(json_bytes));
-  if (!is_valid_utf8(json)) return corrupt("not UTF-8");
-  if (!json.starts_with('{')) return corrupt("does not begin with '{'");
+  if (!is_valid_utf8(json)) return corrupt_header("not UTF-8");
+  if (!json.starts_with('{')) return corrupt_header("does not begin with '{'");
 
   auto document = JsonDocument::parse(json);
   if (document.has_error()) return document.error().within("safetensors header");
@@ -179,11 +180,12 @@ Result<SafetensorsHeader> decode_safetensors_header(std::span<const std::byte> b
   // Stable: tensors without bytes keep their order among themselves.
   std::stable_sort(header.entries.begin(), header.entries.end(),
                    [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
-  if (auto checked = check_layout(header.entries); checked.has_error()) return corrupt(checked.error().message());
+  if (auto checked = check_layout(header.entries); checked.has_error())
+    return corrupt_header(checked.error().message());
   const std::uint64_t data_bytes = header.entries.empty() ? 0 : header.entries.back().end;
   if (data_bytes != file_bytes - length_bytes - json_bytes) {
-    return corrupt("describes " + std::to_string(data_bytes) + " bytes; the file has " +
-                   std::to_string(file_bytes - length_bytes - json_bytes));
+    return corrupt_header("describes " + std::to_string(data_bytes) + " bytes; the file has " +
+                          std::to_string(file_bytes - length_bytes - json_bytes));
   }
   return header;
 }

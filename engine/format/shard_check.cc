@@ -1,5 +1,6 @@
 #include "milepost/engine/format/shard_check.h"
 
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -7,8 +8,6 @@
 
 namespace milepost {
 namespace {
-
-Error corrupt(std::string message) { return Error(ErrorCode::corruption, std::move(message)); }
 
 __extension__ using Wide = unsigned __int128;
 constexpr std::uint64_t prime = (std::uint64_t{1} << 61) - 1;

@@ -1,16 +1,13 @@
 #include "milepost/engine/format/step_naming.h"
 
 #include "milepost/engine/format/names.h"
+#include "milepost/io/refusal.h"
 
 #include <limits>
 #include <new>
 
 namespace milepost {
 namespace {
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 Result<void> check_prefix(const std::string& prefix) {
   if (prefix.empty()) return {};

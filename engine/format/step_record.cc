@@ -3,6 +3,7 @@
 #include "milepost/engine/format/format_version.h"
 #include "milepost/engine/format/json_writer.h"
 #include "milepost/engine/format/names.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <algorithm>
@@ -22,8 +23,6 @@ constexpr int custom_metadata_depth_max = 32;
 constexpr std::size_t custom_metadata_bytes_max = std::size_t{4} << 20;
 constexpr std::size_t metrics_max = 1000;
 static_assert(custom_metadata_depth_max < json_depth_max);
-
-Error corrupt(std::string message) { return Error(ErrorCode::corruption, std::move(message)); }
 
 // `body` is all of an object behind its '{' and first field.
 std::string with_digest_line(const std::string& body) {

@@ -5,6 +5,7 @@
 #include "milepost/engine/item_handler.h"
 #include "milepost/engine/within_step.h"
 #include "milepost/io/caught.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
@@ -17,12 +18,6 @@
 #include <utility>
 
 namespace milepost {
-namespace {
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
-
-}  // namespace
-
 Result<void> check_items(const ItemsView& items) {
   if (items.begin() == items.end()) return invalid("there are no items to save");
   std::set<std::string_view> names;

@@ -6,6 +6,7 @@
 #include "milepost/engine/restore/target.h"
 #include "milepost/engine/within_step.h"
 #include "milepost/io/caught.h"
+#include "milepost/io/refusal.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
@@ -25,8 +26,6 @@ namespace {
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-
-Error corrupt(std::string what) { return Error(ErrorCode::corruption, std::move(what)); }
 
 // Of a reader that lacks memory nothing follows for the bytes on the disk.
 bool is_for_memory(const Error& error) { return error.system_errno() == ENOMEM; }

@@ -1,5 +1,6 @@
 #include "milepost/engine/state/tree.h"
 
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 
 #include <charconv>
@@ -8,7 +9,6 @@
 namespace milepost {
 namespace {
 
-constexpr std::size_t key_bytes_max = 1024;
 // Of a tensor to be saved, in bytes: a view that repeats one element may claim to be larger, and so would its index be.
 constexpr std::uint64_t state_bytes_max = std::uint64_t{1} << 44;
 
@@ -87,8 +87,6 @@ template <class Node, class Function> void walk(Node& node, std::string& path, i
     fn(path, node);
   }
 }
-
-Error invalid(std::string message) { return Error(ErrorCode::invalid_argument, std::move(message)); }
 
 Result<void> check_key(const std::string& key) {
   if (key.empty()) return invalid("an empty key");

@@ -21,6 +21,7 @@
 namespace milepost {
 
 inline constexpr int tree_depth_max = 32;
+inline constexpr std::size_t key_bytes_max = 1024;
 
 class Tree {
  public:

@@ -22,6 +22,10 @@ inline constexpr std::size_t piece_elements = std::size_t{256} << 10;
 // Elements handled at a time within a piece: their words and planes fit the first-level cache.
 inline constexpr std::size_t block_elements = 4096;
 
+// Scratch of a coder: for each plane, room for the plane, or for its codes; then for each plane a block.
+inline constexpr std::size_t scratch_blocks_at = element_bytes_max * piece_elements;
+inline constexpr std::size_t planes_scratch_bytes = scratch_blocks_at + element_bytes_max * block_elements;
+
 class FloatPlanesEncoder {
  public:
   FloatPlanesEncoder();

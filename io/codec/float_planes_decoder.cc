@@ -9,10 +9,6 @@
 namespace milepost {
 namespace {
 
-// Scratch: for each plane, room for the plane, or for its codes; then for each plane a block.
-constexpr std::size_t blocks_at = element_bytes_max * piece_elements;
-constexpr std::size_t scratch_bytes = blocks_at + element_bytes_max * block_elements;
-
 Error malformed(std::string what) { return Error(ErrorCode::corruption, std::move(what)); }
 
 bool all_zero(std::span<const std::byte> bytes) {
@@ -29,7 +25,7 @@ struct FloatPlanesDecoder::Plane {
   std::span<const std::byte> escapes;
 };
 
-FloatPlanesDecoder::FloatPlanesDecoder() : scratch_(new std::byte[scratch_bytes]) {}
+FloatPlanesDecoder::FloatPlanesDecoder() : scratch_(new std::byte[planes_scratch_bytes]) {}
 
 Result<void> FloatPlanesDecoder::decode(std::size_t element_bytes, std::span<const std::byte> stored,
                                         std::span<std::byte> raw, DigestStream& raw_digest) {
@@ -100,7 +96,7 @@ Result<void> FloatPlanesDecoder::decode_planes(std::size_t element_bytes, bool r
       Plane& plane = planes[k];
       blocks[k] = plane.mode == PlaneMode::constant ? plane.source : plane.source + i;
       if (plane.mode != PlaneMode::nibbles) continue;
-      std::byte* const unpacked = scratch_.get() + blocks_at + k * block_elements;
+      std::byte* const unpacked = scratch_.get() + scratch_blocks_at + k * block_elements;
       const auto used =
           unpack_nibbles(plane.source + i / 2, block, plane.base, plane.escapes.data(), plane.escapes.size(), unpacked);
       if (!used) return malformed("plane " + std::to_string(k) + ": its codes and its escapes do not match");
@@ -131,7 +127,7 @@ Result<void> FloatPlanesDecoder::open_plane(const PlaneHeader& header, std::span
       return {};
     case PlaneMode::constant: {
       if (!payload.empty()) return malformed("it is constant, but has bytes");
-      std::byte* const block = scratch_.get() + blocks_at + k * block_elements;
+      std::byte* const block = scratch_.get() + scratch_blocks_at + k * block_elements;
       std::memset(block, header.value, block_elements);
       plane.source = block;
       return {};

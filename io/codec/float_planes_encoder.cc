@@ -7,11 +7,8 @@
 namespace milepost {
 namespace {
 
-// Scratch: for each plane, room for the plane, or for its codes followed by its escapes; then for
-// each plane a block that waits to be packed.
+// Where a plane's escapes begin, behind its codes, in its room of the scratch.
 constexpr std::size_t escapes_at = piece_elements / 2;
-constexpr std::size_t blocks_at = element_bytes_max * piece_elements;
-constexpr std::size_t scratch_bytes = blocks_at + element_bytes_max * block_elements;
 
 // More escapes than 3 % are found where the sample missed something; another mode is better then.
 constexpr std::size_t escapes_max(std::size_t count) { return count / 32 + 16; }
@@ -36,7 +33,7 @@ struct FloatPlanesEncoder::Piece {
   std::span<const std::byte> bytes() const { return {words, count * element_bytes}; }
 };
 
-FloatPlanesEncoder::FloatPlanesEncoder() : scratch_(new std::byte[scratch_bytes]) {}
+FloatPlanesEncoder::FloatPlanesEncoder() : scratch_(new std::byte[planes_scratch_bytes]) {}
 
 std::size_t FloatPlanesEncoder::encode(std::size_t element_bytes, std::span<const std::byte> raw,
                                        std::span<std::byte> out, DigestStream& raw_digest,
@@ -84,7 +81,7 @@ bool FloatPlanesEncoder::split(Piece& piece, PieceChoice& choice, const PlanePoi
     PlanePointers planes{};
     for (std::size_t k = 0; k < piece.element_bytes; ++k) {
       const bool packed = choice.planes[k].mode == PlaneMode::nibbles;
-      planes[k] = packed ? scratch_.get() + blocks_at + k * block_elements : whole[k] + i;
+      planes[k] = packed ? scratch_.get() + scratch_blocks_at + k * block_elements : whole[k] + i;
     }
     split_planes(piece.element_bytes, choice.rotate, block.data(), count, planes);
     for (std::size_t k = 0; k < piece.element_bytes; ++k) {

@@ -10,7 +10,7 @@
 namespace milepost {
 namespace {
 
-Error malformed(std::string what) { return Error(ErrorCode::corruption, "zstd frame: " + std::move(what)); }
+Error malformed_frame(std::string what) { return Error(ErrorCode::corruption, "zstd frame: " + std::move(what)); }
 
 std::size_t compress(ZSTD_CCtx* context, std::span<const std::byte> content, std::span<std::byte> out) {
   const std::size_t size = ZSTD_compress2(context, out.data(), out.size(), content.data(), content.size());
@@ -49,22 +49,22 @@ std::size_t ZstdEncoder::level(int level, std::span<const std::byte> content, st
 
 Result<void> ZstdDecoder::decode(std::span<const std::byte> frame, std::span<std::byte> content) {
   ZSTD_frameHeader header;
-  if (ZSTD_getFrameHeader(&header, frame.data(), frame.size()) != 0) return malformed("its header is malformed");
-  if (header.frameType != ZSTD_frame) return malformed("it is a skippable frame");
+  if (ZSTD_getFrameHeader(&header, frame.data(), frame.size()) != 0) return malformed_frame("its header is malformed");
+  if (header.frameType != ZSTD_frame) return malformed_frame("it is a skippable frame");
   if (header.frameContentSize != content.size()) {
-    return malformed("it says that it holds another number of bytes than the " + std::to_string(content.size()) +
-                     " expected");
+    return malformed_frame("it says that it holds another number of bytes than the " + std::to_string(content.size()) +
+                           " expected");
   }
   const std::size_t frame_bytes = ZSTD_findFrameCompressedSize(frame.data(), frame.size());
-  if (ZSTD_isError(frame_bytes)) return malformed(ZSTD_getErrorName(frame_bytes));
-  if (frame_bytes != frame.size()) return malformed("bytes follow its end");
+  if (ZSTD_isError(frame_bytes)) return malformed_frame(ZSTD_getErrorName(frame_bytes));
+  if (frame_bytes != frame.size()) return malformed_frame("bytes follow its end");
   if (!context_) context_.reset(ZSTD_createDCtx());
   if (!context_) return Error::out_of_memory().within("zstd decoder");
   // One call for the whole frame decodes in place: it needs no window besides `content`.
   const std::size_t size =
       ZSTD_decompressDCtx(context_.get(), content.data(), content.size(), frame.data(), frame.size());
-  if (ZSTD_isError(size)) return malformed(ZSTD_getErrorName(size));
-  if (size != content.size()) return malformed("it holds fewer bytes than it says");
+  if (ZSTD_isError(size)) return malformed_frame(ZSTD_getErrorName(size));
+  if (size != content.size()) return malformed_frame("it holds fewer bytes than it says");
   return {};
 }
 

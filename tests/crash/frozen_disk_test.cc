@@ -1,4 +1,5 @@
 // A disk that stops, at each operation of a save: whoever waits is told in time, and all works after the thaw.
+#include "tests/crash/life.h"
 #include "tests/engine/hook_store.h"
 #include "tests/engine/open_manager.h"
 #include "tests/support/planted_bug.h"
@@ -24,8 +25,6 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-Tree tree_of(std::int64_t step) { return small_tree(static_cast<std::uint64_t>(step)); }
 
 milliseconds duration_of(const std::function<void()>& call) {
   const auto begin = steady_clock::now();

@@ -1,7 +1,7 @@
 // What a process does to a directory of checkpoints before it dies, and what has to be there afterwards.
 #pragma once
 
-#include "tests/engine/open_manager.h"
+#include "tests/engine/saving.h"
 #include "tests/support/child_process.h"
 
 #include <cstdint>
@@ -18,7 +18,6 @@ namespace milepost::testing {
 // The content of a step, and which step it is: one is overwritten by a hundred more than it was.
 using Content = std::int64_t;
 inline std::int64_t step_of(Content content) { return content % 100; }
-inline Tree tree_of(Content content) { return small_tree(static_cast<std::uint64_t>(content)); }
 
 struct Life {
   std::string name;

@@ -2,6 +2,7 @@
 // a process. A save that meets one fails with an error, and kills nobody; the steps before are whole; and once there is
 // room, saving goes on.
 #include "milepost/io/unique_fd.h"
+#include "tests/crash/life.h"
 #include "tests/engine/open_manager.h"
 #include "tests/support/child_process.h"
 #include "tests/support/planted_bug.h"
@@ -29,8 +30,6 @@
 
 namespace milepost::testing {
 namespace {
-
-Tree tree_of(std::int64_t step) { return small_tree(static_cast<std::uint64_t>(step)); }
 
 // Why a limit cannot be had on this machine.
 struct NotHere {

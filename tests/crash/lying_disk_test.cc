@@ -44,7 +44,7 @@ void expect_right_or_refused(CheckpointManager& manager, Found& found) {
 }
 
 // Saves two steps, and reads the second, with lies while that is written or while it is read.
-void live(Lie lie, const LyingStore::Choice& choice, Codec codec, Found& found) {
+void live_with_lies(Lie lie, const LyingStore::Choice& choice, Codec codec, Found& found) {
   const auto disk = std::make_shared<SimulatedStore>();
   const auto store = std::make_shared<LyingStore>(disk);
   auto options = small_options(store);
@@ -86,7 +86,7 @@ TEST(LyingDisk, EveryLieIsNoticedOrMakesNoDifference) {
         SCOPED_TRACE("lie " + std::to_string(static_cast<int>(lie)) + ", " + codec.to_string() + ", operation " +
                      std::to_string(n));
         Found found;
-        live(
+        live_with_lies(
             lie, [=](std::uint64_t operation) { return operation == n; }, codec, found);
         told += found.lies;
         refused += found.refused;
@@ -107,7 +107,7 @@ TEST(LyingDisk, ManyLies) {
     const Lie lie = lies[random() % std::size(lies)];
     const std::uint64_t which = random();
     Found found;
-    live(
+    live_with_lies(
         lie, [=](std::uint64_t operation) { return (which >> operation % 64 & 1) != 0; }, codecs[random() % 3], found);
     told += found.lies;
   }

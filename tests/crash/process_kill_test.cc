@@ -27,7 +27,7 @@ namespace {
 
 using ::testing::Contains;
 
-constexpr std::size_t stride_in_short = under_sanitizer ? 29 : 4;
+constexpr std::size_t kill_stride_in_short = under_sanitizer ? 29 : 4;
 constexpr int random_kills_in_short = under_sanitizer ? 5 : 40;
 
 using Living = std::function<void(const Life&, const std::string& directory, const ChildProcess::Tell&)>;
@@ -72,7 +72,7 @@ class ProcessKill : public ::testing::TestWithParam<Life> {};
 
 TEST_P(ProcessKill, AtEveryCall) {
   const Life& life = GetParam();
-  const auto stride = trials<std::size_t>(stride_in_short, 1);
+  const auto stride = trials<std::size_t>(kill_stride_in_short, 1);
   const Kills kills = kill_at_calls(life, stride);
   EXPECT_GT(kills.count * stride, 15u);
   EXPECT_THAT(kills.told_counts, Contains(0u));

@@ -22,7 +22,7 @@ namespace {
 using ::testing::ElementsAreArray;
 using ::testing::IsSupersetOf;
 
-constexpr std::size_t stride_in_short = under_sanitizer ? 13 : 4;
+constexpr std::size_t prune_stride_in_short = under_sanitizer ? 13 : 4;
 
 const Life there_is{.name = "Prune", .before = {1, 2, 3, 4, 5, 6, 7}};
 const std::vector<std::int64_t> kept = {3, 6, 7};
@@ -83,7 +83,7 @@ std::size_t kill_at_calls(std::size_t stride, Command (*command)(const std::stri
 }
 
 TEST(PruneKilled, AtEveryCall) {
-  const auto stride = trials<std::size_t>(stride_in_short, 1);
+  const auto stride = trials<std::size_t>(prune_stride_in_short, 1);
   const std::size_t kills = kill_at_calls(stride, prune);
   EXPECT_GT(kills * stride, 20u);
   report_trials("milepost prune killed at a system call", kills);

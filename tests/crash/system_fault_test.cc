@@ -35,7 +35,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsSupersetOf;
 
-constexpr std::size_t stride_in_short = under_sanitizer ? 151 : 37;
+constexpr std::size_t fault_stride_in_short = under_sanitizer ? 151 : 37;
 
 // Saves two steps, the second after a restart if the first has failed, and reads them.
 const Life plan{.name = "Faults", .before = {1, 2, 3}, .saves = {4, 5}, .max_to_keep = 2};
@@ -46,7 +46,7 @@ constexpr std::int64_t restored_something_else = 1000;
 // Where there is nothing yet.
 constexpr const char* beside = "-beside";
 
-using Living = std::function<void(const std::string& directory, const ChildProcess::Tell&)>;
+using FaultyLiving = std::function<void(const std::string& directory, const ChildProcess::Tell&)>;
 
 void live_through_errors(const std::string& directory, const ChildProcess::Tell& tell) {
   const auto succeeds = [&](const auto& result) {
@@ -107,7 +107,7 @@ class SystemFault : public ::testing::Test {
   }
 
   // Lives in a fresh copy of the directory. What failed to be made durable is not made durable a second time.
-  Outcome live_with(const Faults& faults, const Living& lives = live_through_errors) {
+  Outcome live_with(const Faults& faults, const FaultyLiving& lives = live_through_errors) {
     for (const std::string& old : {directory_, directory_ + beside}) std::filesystem::remove_all(old);
     std::filesystem::copy(initial_, directory_, std::filesystem::copy_options::recursive);
     SupervisedProcess process(SupervisedProcess::Calls::all, [&](const auto& tell) { lives(directory_, tell); });
@@ -182,7 +182,7 @@ TEST_F(SystemFault, OfEveryCallIsToldOrMakesNoDifference) {
     enum { once, forever, twice, forms };
     for (int form = once; form < forms; ++form) {
       bool fired = true;
-      const auto stride = trials<std::size_t>(stride_in_short, 1);
+      const auto stride = trials<std::size_t>(fault_stride_in_short, 1);
       for (std::size_t n = random() % stride; fired; n += stride, ++count) {
         Faults faults{{n}, form == forever, {Verdict::Kind::fail, system_errno}};
         if (form == twice) faults.at.push_back(n + 1 + random() % 60);
@@ -208,8 +208,8 @@ TEST_F(SystemFault, AnInterruptedOrPartialCallMakesNoDifference) {
   for (const Verdict verdict : {Verdict{Verdict::Kind::fail, EINTR}, Verdict{Verdict::Kind::partly}}) {
     for (const std::size_t times : {1, 3}) {
       bool fired = true;
-      const auto stride =
-          trials<std::size_t>(verdict.kind == Verdict::Kind::partly ? stride_in_short / 9 : stride_in_short, 1);
+      const auto stride = trials<std::size_t>(
+          verdict.kind == Verdict::Kind::partly ? fault_stride_in_short / 9 : fault_stride_in_short, 1);
       for (std::size_t n = count % stride; fired; n += stride, ++count) {
         Faults faults{.verdict = verdict};
         for (std::size_t i = 0; i < times; ++i) faults.at.push_back(n + i);  // the call is repeated at once
@@ -229,13 +229,13 @@ TEST_F(SystemFault, AnInterruptedOrPartialCallMakesNoDifference) {
 
 // The harness notices errors that nobody is told of, and files that are synced until it seems to work.
 TEST_F(SystemFault, WhatIsWrongIsNoticed) {
-  const Living silent = [](const std::string& directory, const ChildProcess::Tell& tell) {
+  const FaultyLiving silent = [](const std::string& directory, const ChildProcess::Tell& tell) {
     live_through_errors(directory, [&](std::int64_t number) {
       if (number > 0) tell(number);
     });
   };
   EXPECT_TRUE(fails([&] { check(live_with({{40}, true, {Verdict::Kind::fail, ENOSPC}}, silent)); }));
-  const Living stubborn = [](const std::string& directory, const ChildProcess::Tell&) {
+  const FaultyLiving stubborn = [](const std::string& directory, const ChildProcess::Tell&) {
     const UniqueFd file(::open((directory + "/file").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     while (::fsync(file.get()) != 0) {
     }

@@ -132,12 +132,12 @@ TEST(CollectorCrash, OfAnOverwrite) {
   EXPECT_EQ(seen, (std::set<std::string>{"new", "old"}));
 }
 
-struct Variant {
+struct CollectorVariant {
   bool forever;
   bool takes_effect;
 };
 
-class CollectorFault : public ::testing::TestWithParam<Variant> {
+class CollectorFault : public ::testing::TestWithParam<CollectorVariant> {
  protected:
   // Runs `live` with the Nth operation failing, for every N; it returns the error it was told. Steps that
   // must be there whatever happens are there, whole, also if the power fails just then.
@@ -215,7 +215,8 @@ TEST_P(CollectorFault, OfAnOverwriteLeavesTheOldOrTheNew) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Collector, CollectorFault,
-                         ::testing::Values(Variant{false, false}, Variant{true, false}, Variant{false, true}));
+                         ::testing::Values(CollectorVariant{false, false}, CollectorVariant{true, false},
+                                           CollectorVariant{false, true}));
 
 }  // namespace
 }  // namespace milepost::testing

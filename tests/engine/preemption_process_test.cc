@@ -30,7 +30,7 @@ constexpr int stride = under_sanitizer ? 5 : 1;
 
 constexpr std::int64_t save_interval = 3;
 
-Tree state(std::int64_t step) { return small_tree(static_cast<std::uint64_t>(step)); }
+Tree job_state(std::int64_t step) { return small_tree(static_cast<std::uint64_t>(step)); }
 
 CheckpointManagerOptions job_options(std::shared_ptr<Store> store = nullptr) {
   auto options = small_options(std::move(store));
@@ -45,7 +45,7 @@ std::optional<std::int64_t> train(CheckpointManager& manager, const PreemptionWa
   PreemptionAgreement agreement;
   for (std::int64_t step = manager.latest_step().value_or(0) + 1;; ++step) {
     const bool last = agreement.reached(step, watcher.signalled());
-    if (manager.save(step, {{"state", state(step)}}, {.force = last}).has_error()) return std::nullopt;
+    if (manager.save(step, {{"state", job_state(step)}}, {.force = last}).has_error()) return std::nullopt;
     if (!last) continue;
     if (manager.wait_until_finished().has_error()) return std::nullopt;
     return PreemptionWatcher::Clock::now() <= watcher.deadline() ? std::optional(step) : std::nullopt;
@@ -55,7 +55,7 @@ std::optional<std::int64_t> train(CheckpointManager& manager, const PreemptionWa
 void expect_whole(CheckpointManager& manager) {
   const auto steps = manager.all_steps(true);
   ASSERT_TRUE(steps.has_value());
-  for (const std::int64_t step : *steps) EXPECT_HOLDS(manager, step, state(step));
+  for (const std::int64_t step : *steps) EXPECT_HOLDS(manager, step, job_state(step));
 }
 
 // Sends SIGTERM before some of a store's operations, and waits until the watcher has heard of the first.

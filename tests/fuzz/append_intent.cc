@@ -22,7 +22,7 @@ void seal(std::vector<std::byte>& record) {
   record = encode_append_intent(intent);
 }
 
-const Target target("append_intent", [](std::span<const std::byte> input) {
+const Target append_intent_target("append_intent", [](std::span<const std::byte> input) {
   const bool right = take<std::uint8_t>(input) % 2 == 0;
   const std::size_t found_bytes_max = take<std::uint8_t>(input);
   const std::size_t found_bytes = std::min(found_bytes_max, input.size());

@@ -20,7 +20,7 @@ struct Raw {
   const std::span<std::byte> span;
 };
 
-const Target target("chunk_decoder", [](std::span<const std::byte> input) {
+const Target chunk_decoder_target("chunk_decoder", [](std::span<const std::byte> input) {
   static ChunkDecoder decoder;  // as a worker's, which decodes many
   const auto encoding = static_cast<ChunkEncoding>(take<std::uint8_t>(input) % 4);
   const auto kind = static_cast<ElementKind>(take<std::uint8_t>(input) % 6);

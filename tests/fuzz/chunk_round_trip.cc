@@ -9,7 +9,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("chunk_round_trip", [](std::span<const std::byte> input) {
+const Target chunk_round_trip_target("chunk_round_trip", [](std::span<const std::byte> input) {
   static ChunkEncoder encoder;
   static ChunkDecoder decoder;
   const auto how = take<std::uint8_t>(input);

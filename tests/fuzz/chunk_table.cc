@@ -8,7 +8,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("chunk_table", [](std::span<const std::byte> input) {
+const Target chunk_table_target("chunk_table", [](std::span<const std::byte> input) {
   Stream stream;
   stream.raw_bytes = take<std::uint64_t>(input);
   stream.data_file_bytes = take<std::uint64_t>(input);

@@ -6,7 +6,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("codec_string", [](std::span<const std::byte> input) {
+const Target codec_string_target("codec_string", [](std::span<const std::byte> input) {
   const auto codec = Codec::parse(as_text(input));
   if (codec.has_error()) return;
   const auto again = Codec::parse(codec->to_string());

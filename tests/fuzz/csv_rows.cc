@@ -40,7 +40,7 @@ std::optional<Rows> read(std::span<const std::byte> bytes, std::size_t piece) {
   }
 }
 
-const Target target("csv_rows", [](std::span<const std::byte> input) {
+const Target csv_rows_target("csv_rows", [](std::span<const std::byte> input) {
   const std::size_t piece = 1 + take<std::uint8_t>(input);
   const auto rows = read(input, input.size() + 1);
   expect(read(input, piece) == rows, "rows depend on how they are read");

@@ -9,7 +9,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("csv_table", [](std::span<const std::byte> input) {
+const Target csv_table_target("csv_table", [](std::span<const std::byte> input) {
   testing::SimulatedStore store;
   const CsvPlace place{&store, "file", "key", static_cast<Compression>(take<std::uint8_t>(input) % 5)};
   expect(write_file(store, place.name, input).has_value(), "the simulated disk fails");

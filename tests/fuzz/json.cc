@@ -6,7 +6,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("json", [](std::span<const std::byte> input) {
+const Target json_target("json", [](std::span<const std::byte> input) {
   const auto document = JsonDocument::parse(as_text(input));
   if (document.has_error()) return;
   std::string text;

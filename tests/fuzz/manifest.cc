@@ -6,7 +6,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("manifest", [](std::span<const std::byte> input) {
+const Target manifest_target("manifest", [](std::span<const std::byte> input) {
   const auto manifest = decode_manifest(as_text(input));
   if (manifest.has_error()) return;
   const std::string text = encode_manifest(*manifest);

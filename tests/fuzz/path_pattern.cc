@@ -37,7 +37,7 @@ bool matches_by_table(std::string_view pattern, std::string_view path) {
   return table[0][0];
 }
 
-const Target target("path_pattern", [](std::span<const std::byte> input) {
+const Target path_pattern_target("path_pattern", [](std::span<const std::byte> input) {
   const std::string_view text = as_text(input);
   const std::size_t cut = text.find('\n');
   const std::string_view pattern = text.substr(0, cut);

@@ -6,7 +6,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("planted", [](std::span<const std::byte> input) {
+const Target planted_target("planted", [](std::span<const std::byte> input) {
   const std::size_t length = take<std::uint8_t>(input);
   if (input.empty() || static_cast<char>(input[0]) != 'M') return;
   const std::unique_ptr<std::byte[]> exact(new std::byte[input.size()]);

@@ -6,7 +6,7 @@
 namespace milepost::fuzz {
 namespace {
 
-const Target target("safetensors", [](std::span<const std::byte> input) {
+const Target safetensors_target("safetensors", [](std::span<const std::byte> input) {
   const auto file_bytes = take<std::uint64_t>(input);
   // As a file that ends where the input does; and as the beginning of one that goes on.
   for (const std::uint64_t bytes : {std::uint64_t{input.size()}, file_bytes}) {

@@ -21,7 +21,7 @@ void read_and_write(const std::string& text, const Decode& decode, const Encode&
   expect(encode(*again) == written, "a record changes when it is written and read");
 }
 
-const Target target("step_record", [](std::span<const std::byte> input) {
+const Target step_record_target("step_record", [](std::span<const std::byte> input) {
   const auto how = take<std::uint8_t>(input);
   const std::string text = how & 1 ? sealed(as_text(input)) : std::string(as_text(input));
   if (how & 2) {

@@ -1,6 +1,7 @@
 #include "milepost/io/codec/codec.h"
 
 #include "bench/sample_data.h"
+#include "tests/io/random_bytes.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -16,6 +17,7 @@ namespace milepost {
 namespace {
 
 using ByteVector = std::vector<std::byte>;
+using testing::random_bytes;
 
 struct Stored {
   EncodedChunk chunk;
@@ -58,13 +60,6 @@ Stored expect_round_trip(const Codec& codec, ElementKind kind, const ByteVector&
 
 constexpr ElementKind kinds[] = {ElementKind::other, ElementKind::f16, ElementKind::bf16, ElementKind::f32,
                                  ElementKind::f64};
-
-ByteVector random_bytes(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  ByteVector bytes(count);
-  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
-  return bytes;
-}
 
 template <class T> ByteVector repeated(std::initializer_list<T> values, std::size_t count) {
   std::vector<T> all;
@@ -246,7 +241,7 @@ TEST(ChunkEncoder, RefusesATooSmallOutputAndAWrongLevel) {
 }
 
 // From here on the stored bytes are hostile: their digests are right, what they say is not.
-class HostileChunk : public testing::TestWithParam<const char*> {
+class HostileChunk : public ::testing::TestWithParam<const char*> {
  protected:
   // Decodes `bytes` as if they were what had been written. Whatever they say, decoding must end in
   // an error, or in exactly the raw bytes; a sanitizer watches over the memory.
@@ -337,7 +332,7 @@ TEST_P(HostileChunk, AnotherRawSizeIsRefused) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, HostileChunk, testing::Values("f32", "f32_constant_planes", "f16", "f64", "zstd"),
+INSTANTIATE_TEST_SUITE_P(Kinds, HostileChunk, ::testing::Values("f32", "f32_constant_planes", "f16", "f64", "zstd"),
                          [](const auto& kind) { return std::string(kind.param); });
 
 TEST(HostileFrame, ABombIsRefused) {

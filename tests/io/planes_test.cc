@@ -1,6 +1,8 @@
 // Every vector target of the float codec's kernels against the definition in io/codec/planes.h.
 #include "milepost/io/codec/planes.h"
 
+#include "tests/io/random_bytes.h"
+
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
 
@@ -13,16 +15,10 @@ namespace milepost {
 namespace {
 
 using ByteVector = std::vector<std::byte>;
-
-ByteVector random_bytes(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  ByteVector bytes(count);
-  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
-  return bytes;
-}
+using testing::random_bytes;
 
 // One after the other, each target that this processor has becomes the chosen one.
-class Planes : public testing::TestWithParam<std::int64_t> {
+class Planes : public ::testing::TestWithParam<std::int64_t> {
  protected:
   void SetUp() override { choose(GetParam()); }
   void TearDown() override { choose(0); }
@@ -52,7 +48,7 @@ TEST_P(Planes, SplitAndMergeAreAsDefined) {
   for (const std::size_t element_bytes : {2, 4, 8}) {
     for (const bool rotate : {false, true}) {
       for (const std::size_t count : counts) {
-        SCOPED_TRACE(testing::Message() << count << " x " << element_bytes << (rotate ? ", rotated" : ""));
+        SCOPED_TRACE(::testing::Message() << count << " x " << element_bytes << (rotate ? ", rotated" : ""));
         const auto words = random_bytes(count * element_bytes, static_cast<unsigned>(count));
         const auto expected = reference_split(element_bytes, rotate, words, count);
         std::vector<ByteVector> planes(element_bytes, ByteVector(count));
@@ -73,7 +69,7 @@ TEST_P(Planes, NibblesAreAsDefinedForEveryShareOfEscapes) {
   for (const int base : {0, 7, 118, 241, 250}) {
     for (const int spread : {1, 15, 16, 20, 256}) {
       for (const std::size_t count : counts) {
-        SCOPED_TRACE(testing::Message() << count << " from " << base << " over " << spread);
+        SCOPED_TRACE(::testing::Message() << count << " from " << base << " over " << spread);
         auto plane = random_bytes(count, static_cast<unsigned>(count));
         for (auto& byte : plane) byte = static_cast<std::byte>(base + static_cast<int>(byte) % spread);
         ByteVector expected_codes((count + 1) / 2);
@@ -121,7 +117,7 @@ TEST_P(Planes, RefusesEscapesThatDoNotMatchTheCodes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, Planes, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+INSTANTIATE_TEST_SUITE_P(Targets, Planes, ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
 
 }  // namespace

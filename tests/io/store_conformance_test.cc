@@ -42,7 +42,7 @@ std::unique_ptr<Store> open_posix(const std::string& directory, IoBackend backen
   return store.has_value() ? std::move(*store) : nullptr;
 }
 
-const StoreKind kinds[] = {
+const StoreKind store_kinds[] = {
     {"posix_io_uring", [](const std::string& directory) { return open_posix(directory, IoBackend::io_uring); }},
     {"posix_threads", [](const std::string& directory) { return open_posix(directory, IoBackend::threads); }},
     {"simulated", [](const std::string&) { return std::make_unique<SimulatedStore>(); }},
@@ -123,7 +123,7 @@ class StoreConformance : public ::testing::TestWithParam<StoreKind> {
   std::unique_ptr<Store> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, StoreConformance, ::testing::ValuesIn(kinds),
+INSTANTIATE_TEST_SUITE_P(Stores, StoreConformance, ::testing::ValuesIn(store_kinds),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
 TEST_P(StoreConformance, SmallFilesComeBack) {

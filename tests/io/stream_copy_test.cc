@@ -13,7 +13,7 @@ namespace {
 
 // Bytes around the target must stay as they were, and the target must equal the source.
 void expect_exact_copy(std::size_t bytes, std::size_t to_offset, std::size_t from_offset) {
-  SCOPED_TRACE(testing::Message() << bytes << " bytes, offsets " << to_offset << ", " << from_offset);
+  SCOPED_TRACE(::testing::Message() << bytes << " bytes, offsets " << to_offset << ", " << from_offset);
   constexpr std::size_t guard = 128;
   std::vector<std::byte> from(bytes + from_offset);
   for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 131 + (i >> 8));

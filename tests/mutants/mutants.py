@@ -113,7 +113,7 @@ MUTANTS = {
     ],
     "io/codec/zstd_coder.cc": [
         "if (header.frameContentSize != content.size())",
-        'if (frame_bytes != frame.size()) return malformed("bytes follow its end");',
+        'if (frame_bytes != frame.size()) return malformed_frame("bytes follow its end");',
     ],
     "io/codec/float_planes_decoder.cc": [
         'if (stored.size() < sizeof(header)) return at_piece(malformed("the chunk ends before its header"));',
@@ -131,7 +131,7 @@ MUTANTS = {
     # --- The formats.
     "engine/format/chunk_table.cc": [
         "std::memcmp(bytes.data(), magic.data(), magic.size()) != 0",
-        'if (get<std::uint32_t>(&bytes[12]) != record_bytes) return corrupt("records of another size");',
+        'if (get<std::uint32_t>(&bytes[12]) != record_bytes) return corrupt_table("records of another size");',
         "!are_zeros(bytes.subspan(24, header_bytes - 24))",
         "if (count != stream.chunk_count)",
         "(bytes.size() - header_bytes) % record_bytes != 0 || (bytes.size() - header_bytes) / record_bytes != count",
@@ -214,8 +214,8 @@ MUTANTS = {
     "engine/format/safetensors.cc": [
         "if (entry.begin != end)",
         "if (entry.end - entry.begin != *bytes)",
-        'if (length_bytes + json_bytes > file_bytes) return corrupt("exceeds the file");',
-        'if (length_bytes + json_bytes > bytes.size()) return invalid("fewer bytes were given than the header has");',
+        'if (length_bytes + json_bytes > file_bytes) return corrupt_header("exceeds the file");',
+        'if (length_bytes + json_bytes > bytes.size()) return invalid_header("fewer bytes were given than the header has");',
         "if (data_bytes != file_bytes - length_bytes - json_bytes)",
     ],
     # --- The restore.
@@ -260,7 +260,7 @@ MUTANTS = {
         "if (named->size() != size) return changed_by_others();",
     ],
     "engine/federated/append_intent.cc": [
-        "if (bytes > record.size() - header_bytes) return std::nullopt;",
+        "if (bytes > record.size() - intent_header_bytes) return std::nullopt;",
         "if (digest_of(record, intent.appended) != digest) return std::nullopt;",
         ("is == was || is == '\\0'", "true"),
     ],

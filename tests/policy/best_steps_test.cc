@@ -1,15 +1,12 @@
 #include "milepost/policy/best_steps.h"
 
+#include "tests/policy/not_finite.h"
 #include "tests/policy/steps.h"
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
 namespace milepost {
 namespace {
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<std::int64_t> ranking(const std::vector<StepInfo>& steps, BestMode mode) {
   std::vector<std::int64_t> result;
@@ -29,7 +26,6 @@ TEST(BestSteps, TiesGoToTheLaterStepAndNanComesLast) {
 }
 
 TEST(BestSteps, InfinitiesAreNumbers) {
-  constexpr double infinity = std::numeric_limits<double>::infinity();
   const std::vector<StepInfo> steps = {
       {1, 0, {{"loss", infinity}}}, {2, 0, {{"loss", nan}}}, {3, 0, {{"loss", -infinity}}}};
   EXPECT_EQ(ranking(steps, BestMode::max), (std::vector<std::int64_t>{1, 3, 2}));

@@ -1,12 +1,13 @@
 #include "milepost/policy/grace_budget.h"
 
+#include "tests/policy/not_finite.h"
+
 #include <gtest/gtest.h>
 
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
-#include <limits>
 
 namespace milepost {
 namespace {
@@ -128,8 +129,7 @@ TEST(GraceBudget, AssumesLittleOfWhatWasNeverMeasuredAndTries) {
 }
 
 TEST(GraceBudget, ASenselessMeasurementIsNone) {
-  for (const double rate :
-       {0.0, -1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double rate : {0.0, -1.0, infinity, nan}) {
     const auto decision = decide_grace(
         {.left_s = 28, .next_bytes = 10 * gb, .measured = {.compressed_bytes_per_s = rate, .commit_s = rate}});
     EXPECT_TRUE(decision.start);

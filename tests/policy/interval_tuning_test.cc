@@ -1,18 +1,15 @@
 #include "milepost/policy/interval_tuning.h"
 
+#include "tests/policy/not_finite.h"
 #include "tests/policy/simulated_loop.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 #include <random>
 
 namespace milepost {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 SavePace pace_of(double idle_step_s, double cost_s) {
   return {.idle_step_s = idle_step_s, .stall_s = cost_s, .idle_steps = 9, .saves = 1, .idle_steps_since_save = 1};
@@ -78,7 +75,7 @@ struct Case {
 };
 std::ostream& operator<<(std::ostream& stream, const Case& value) { return stream << value.name; }
 
-class Shares : public testing::TestWithParam<Case> {};
+class Shares : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Shares, StaysUnderTheShareAndUsesIt) {
   const Case& given = GetParam();
@@ -94,14 +91,14 @@ TEST_P(Shares, StaysUnderTheShareAndUsesIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OverheadShare, Shares,
-                         testing::Values(Case{"ShortStall", {0.4, 0.01, 0.3, 0.2}, 0.01, 0},
-                                         Case{"LongFlight", {0.4, 0.01, 5, 0.3}, 0.01, 0},
-                                         Case{"OnlyAStall", {0.4, 0.5, 0, 0}, 0.01, 0},
-                                         Case{"QuickSteps", {0.002, 0.01, 0.5, 0.1}, 0.02, 0},
-                                         Case{"LargeShare", {1, 1, 2, 1}, 0.25, 0},
-                                         Case{"Noise", {0.4, 0.1, 0.8, 0.3}, 0.01, 0.03},
-                                         Case{"MuchNoise", {0.4, 0.2, 1.2, 0.6}, 0.01, 0.1}),
-                         testing::PrintToStringParamName());
+                         ::testing::Values(Case{"ShortStall", {0.4, 0.01, 0.3, 0.2}, 0.01, 0},
+                                           Case{"LongFlight", {0.4, 0.01, 5, 0.3}, 0.01, 0},
+                                           Case{"OnlyAStall", {0.4, 0.5, 0, 0}, 0.01, 0},
+                                           Case{"QuickSteps", {0.002, 0.01, 0.5, 0.1}, 0.02, 0},
+                                           Case{"LargeShare", {1, 1, 2, 1}, 0.25, 0},
+                                           Case{"Noise", {0.4, 0.1, 0.8, 0.3}, 0.01, 0.03},
+                                           Case{"MuchNoise", {0.4, 0.2, 1.2, 0.6}, 0.01, 0.1}),
+                         ::testing::PrintToStringParamName());
 
 TEST(OverheadShare, FollowsCostsThatChange) {
   SimulatedLoop loop(OverheadSharePolicy{0.01});

@@ -1,6 +1,7 @@
 // Random policies over random histories, beside a model that says the same without any cleverness.
 #include "milepost/policy/preservation.h"
 
+#include "tests/policy/not_finite.h"
 #include "tests/policy/steps.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +12,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <set>
 
 namespace milepost {
@@ -128,7 +128,7 @@ rc::Gen<Metrics> any_metrics() {
   return rc::gen::map(rc::gen::inRange(0, 8), [](int value) -> Metrics {
     if (value == 0) return {};
     if (value == 1) return {{"other", 1.0}};
-    if (value == 2) return {{"m", std::numeric_limits<double>::quiet_NaN()}};
+    if (value == 2) return {{"m", nan}};
     return {{"m", value}};
   });
 }

@@ -1,5 +1,6 @@
 #include "milepost/policy/preservation.h"
 
+#include "tests/policy/not_finite.h"
 #include "tests/policy/steps.h"
 
 #include <gmock/gmock.h>
@@ -11,10 +12,8 @@
 namespace milepost {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 const std::vector<StepInfo> five = steps_of({0, 1, 2, 3, 4});
 const std::vector<StepInfo> measured = {{1, 0, {{"loss", 0.4}}}, {2, 0, {}},

@@ -4,6 +4,7 @@
 #include "tools/milepost/terminal.h"
 #include "tools/milepost/text.h"
 
+#include "milepost/io/refusal.h"
 #include "milepost/io/try.h"
 #include "milepost/policy/preservation.h"
 
@@ -12,8 +13,6 @@
 
 namespace milepost::tool {
 namespace {
-
-Error invalid(std::string what) { return Error(ErrorCode::invalid_argument, std::move(what)); }
 
 Result<double> duration_of(const std::string& option, const std::string& text) {
   if (const auto seconds = parse_duration(text)) return *seconds;

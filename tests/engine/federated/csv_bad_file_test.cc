@@ -13,8 +13,6 @@ namespace milepost::testing {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr CsvSaveMode modes[] = {CsvSaveMode::append, CsvSaveMode::write};
-
 TEST(CsvBadFile, LinksAndPipes) {
   const TempDir directory(parent_in_memory());
   const auto store = PosixStore::open(directory.string()).value();
@@ -24,7 +22,7 @@ TEST(CsvBadFile, LinksAndPipes) {
   ASSERT_EQ(mkfifo((directory.string() + "/fifo.csv").c_str(), 0600), 0);
   const auto before = names_in(*store);
   for (const char* const name : {"link.csv", "dangling.csv", "fifo.csv"}) {
-    for (const CsvSaveMode mode : modes) {
+    for (const CsvSaveMode mode : csv_modes) {
       const auto opened = CsvFileReleaseManager::open(directory.string() + "/" + name, {.save_mode = mode});
       ASSERT_TRUE(opened.has_error()) << name;
       EXPECT_THAT(error_of(opened), ::testing::HasSubstr(name));
@@ -38,7 +36,7 @@ TEST(CsvBadFile, LinksAndPipes) {
 TEST(CsvBadFile, ALinkThatComesLater) {
   const TempDir directory(parent_in_memory());
   const auto store = PosixStore::open(directory.string()).value();
-  for (const CsvSaveMode mode : modes) {
+  for (const CsvSaveMode mode : csv_modes) {
     put_text(*store, "key,loss\r\n", "real.csv");
     put_text(*store, "key,loss\r\n");
     auto manager = CsvFileReleaseManager::open(directory.string() + "/" + csv_name, {.save_mode = mode}).value();

@@ -163,22 +163,23 @@ TEST(CsvCrash, AfterItIsRepaired) {
   }
 }
 
-struct Variant {
+struct CsvVariant {
   Target target;
   int system_errno;
   bool forever;
   bool takes_effect;
 };
 
-class CsvFault : public ::testing::TestWithParam<Variant> {};
-INSTANTIATE_TEST_SUITE_P(Variants, CsvFault,
-                         ::testing::Values(Variant{appended, EIO, false, false}, Variant{appended, ENOSPC, true, false},
-                                           Variant{appended, EIO, false, true}, Variant{appended, EIO, true, true},
-                                           Variant{written, ENOSPC, false, false}, Variant{written, EIO, false, true},
-                                           Variant{gzipped, ENOSPC, true, false}, Variant{zstd, EIO, false, false}));
+class CsvFault : public ::testing::TestWithParam<CsvVariant> {};
+INSTANTIATE_TEST_SUITE_P(
+    Variants, CsvFault,
+    ::testing::Values(CsvVariant{appended, EIO, false, false}, CsvVariant{appended, ENOSPC, true, false},
+                      CsvVariant{appended, EIO, false, true}, CsvVariant{appended, EIO, true, true},
+                      CsvVariant{written, ENOSPC, false, false}, CsvVariant{written, EIO, false, true},
+                      CsvVariant{gzipped, ENOSPC, true, false}, CsvVariant{zstd, EIO, false, false}));
 
 TEST_P(CsvFault, OfEveryOperation) {
-  const Variant variant = GetParam();
+  const CsvVariant variant = GetParam();
   for (std::uint64_t n = 0;; ++n) {
     const auto disk = std::make_shared<SimulatedStore>();
     const auto faults = std::make_shared<FaultStore>(disk);

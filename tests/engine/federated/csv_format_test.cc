@@ -55,23 +55,23 @@ Found read(const std::string& text, std::size_t piece = 1 << 20) {
   return found;
 }
 
-std::string row(const std::vector<std::string>& cells) {
+std::string row_of(const std::vector<std::string>& cells) {
   std::string text;
   append_csv_row(text, cells);
   return text;
 }
 
 TEST(CsvFormat, QuotesWhatNeedsIt) {
-  EXPECT_EQ(row({"a", "b c", "1.5"}), "a,b c,1.5\r\n");
-  EXPECT_EQ(row({"a,b", "say \"hi\"", "x\ny", "x\ry", "'"}), "\"a,b\",\"say \"\"hi\"\"\",\"x\ny\",\"x\ry\",'\r\n");
-  EXPECT_EQ(row({"", ""}), ",\r\n");
-  EXPECT_EQ(row({"[1, 2]"}), "\"[1, 2]\"\r\n");
-  EXPECT_EQ(row({"Zürich, 東京"}), "\"Zürich, 東京\"\r\n");
+  EXPECT_EQ(row_of({"a", "b c", "1.5"}), "a,b c,1.5\r\n");
+  EXPECT_EQ(row_of({"a,b", "say \"hi\"", "x\ny", "x\ry", "'"}), "\"a,b\",\"say \"\"hi\"\"\",\"x\ny\",\"x\ry\",'\r\n");
+  EXPECT_EQ(row_of({"", ""}), ",\r\n");
+  EXPECT_EQ(row_of({"[1, 2]"}), "\"[1, 2]\"\r\n");
+  EXPECT_EQ(row_of({"Zürich, 東京"}), "\"Zürich, 東京\"\r\n");
 }
 
 TEST(CsvFormat, ASingleEmptyCellStaysReadable) {
-  EXPECT_EQ(row({""}), "\"\"\r\n");
-  EXPECT_EQ(read(row({""})).rows, (Rows{{""}}));
+  EXPECT_EQ(row_of({""}), "\"\"\r\n");
+  EXPECT_EQ(read(row_of({""})).rows, (Rows{{""}}));
 }
 
 TEST(CsvFormat, ReadsAsPythonDoes) {

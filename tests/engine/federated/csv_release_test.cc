@@ -24,13 +24,11 @@ namespace {
 using Map = ProgramValue::Map;
 using List = ProgramValue::List;
 
-const std::vector<CsvSaveMode> modes = {CsvSaveMode::append, CsvSaveMode::write};
-
 // The file after these releases, which is the same in both modes.
 std::string released(const std::vector<std::pair<std::int64_t, ProgramValue>>& releases,
                      const std::string& at_first = "") {
   std::string text;
-  for (const CsvSaveMode mode : modes) {
+  for (const CsvSaveMode mode : csv_modes) {
     const auto store = std::make_shared<SimulatedStore>();
     if (!at_first.empty()) put_text(*store, at_first);
     {
@@ -110,7 +108,7 @@ TEST(CsvRelease, FilesOfOthersAreGoneOnWith) {
   const ProgramValue a = Map{{"a", 1}};
   EXPECT_EQ(released({{3, Map{{"b", 1}}}}, "a,key\n\n5,1\n\r\n6,2\n"), "a,key,b\r\n5,1,\r\n6,2,\r\n,3,1\r\n");
   EXPECT_EQ(released({{2, Map{{"b", 2}}}}, "key,a\r\n1,\"x\"\"\"\r\n"), "key,a,b\r\n1,\"x\"\"\",\r\n2,,2\r\n");
-  for (const CsvSaveMode mode : modes) {
+  for (const CsvSaveMode mode : csv_modes) {
     const auto store = std::make_shared<SimulatedStore>();
     put_text(*store, "key,a\n1,5\n2,6");
     EXPECT_OK(open_csv(store, mode).release(a, 30));
@@ -258,7 +256,7 @@ TEST(CsvRelease, ForeignFilesStay) {
 }
 
 TEST(CsvRelease, ChangesByOthersAreSeen) {
-  for (const CsvSaveMode mode : modes) {
+  for (const CsvSaveMode mode : csv_modes) {
     const auto store = std::make_shared<SimulatedStore>();
     auto manager = open_csv(store, mode);
     EXPECT_OK(manager.release(loss(1), 1));
@@ -291,7 +289,7 @@ TEST(CsvRelease, AChangeInTheMiddleOfARewriteIsNotOverwritten) {
 
 // Somebody who changes it as soon as it has its name again is not taken for this manager.
 TEST(CsvRelease, AChangeRightAfterARewriteIsSeen) {
-  for (const CsvSaveMode mode : modes) {
+  for (const CsvSaveMode mode : csv_modes) {
     const auto disk = std::make_shared<SimulatedStore>();
     const auto hooks = std::make_shared<HookStore>(disk);
     auto manager = open_csv(hooks, mode);

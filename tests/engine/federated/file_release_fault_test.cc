@@ -10,10 +10,6 @@
 namespace milepost::testing {
 namespace {
 
-FileReleaseManager open_files(const std::shared_ptr<Store>& store) {
-  return FileReleaseManager::open("simulated", {.store = store}).value();
-}
-
 // The text of that key; or, in angle brackets, why there is none.
 std::string text_at(FileReleaseManager& manager, std::int64_t key) {
   const auto value = manager.get_value(key);
@@ -22,14 +18,15 @@ std::string text_at(FileReleaseManager& manager, std::int64_t key) {
   return text ? *text : "<" + value->describe() + ">";
 }
 
-struct Variant {
+struct FileVariant {
   bool forever;
   bool takes_effect;
 };
 
-class FaultOfFiles : public ::testing::TestWithParam<Variant> {};
+class FaultOfFiles : public ::testing::TestWithParam<FileVariant> {};
 INSTANTIATE_TEST_SUITE_P(Variants, FaultOfFiles,
-                         ::testing::Values(Variant{false, false}, Variant{true, false}, Variant{false, true}));
+                         ::testing::Values(FileVariant{false, false}, FileVariant{true, false},
+                                           FileVariant{false, true}));
 
 TEST_P(FaultOfFiles, OfEveryOperation) {
   for (std::uint64_t n = 0;; ++n) {

@@ -185,7 +185,7 @@ struct Life {
 };
 
 // Saves 1 to 4, removes all, saves 5, until the process is dead.
-Life live(const std::shared_ptr<Store>& store) {
+Life live_in_versions(const std::shared_ptr<Store>& store) {
   Life life;
   auto opened = FileProgramStateManager::open("simulated", two_versions(store));
   if (opened.has_error()) return life;
@@ -226,7 +226,7 @@ TEST(ProgramStateCrash, AtEveryPoint) {
   for (std::uint64_t n = 0;; ++n) {
     const auto store = std::make_shared<SimulatedStore>();
     store->crash_after(n);
-    const Life life = live(store);
+    const Life life = live_in_versions(store);
     reached.insert(life.last_tried);
     SCOPED_TRACE("after " + std::to_string(n) + " operations, at version " + std::to_string(life.last_tried));
     expect_good(std::shared_ptr(store->crash(n)), life);

@@ -35,10 +35,6 @@ class MemoryReleaseManager final : public ReleaseManager<std::string> {
   std::mutex mutex_;
 };
 
-FileReleaseManager open_files(const std::shared_ptr<Store>& store) {
-  return FileReleaseManager::open("simulated", {.store = store}).value();
-}
-
 TEST(FileReleaseManager, ValuesComeBack) {
   const TempDir directory;
   auto manager = FileReleaseManager::open(directory.string() + "/new").value();

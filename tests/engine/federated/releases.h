@@ -1,7 +1,8 @@
-// CSV files of releases in tests: opened, released to, and read.
+// Files of releases in tests: opened, released to, and read.
 #pragma once
 
 #include "milepost/engine/federated/csv_release_manager.h"
+#include "milepost/engine/federated/file_release_manager.h"
 #include "milepost/io/byte_stream.h"
 #include "tests/engine/open_manager.h"
 #include "tests/engine/small_steps.h"
@@ -22,6 +23,8 @@
 namespace milepost::testing {
 
 inline constexpr const char* csv_name = "metrics.csv";
+
+inline constexpr CsvSaveMode csv_modes[] = {CsvSaveMode::append, CsvSaveMode::write};
 
 inline CsvFileReleaseManager open_csv(std::shared_ptr<Store> store, CsvSaveMode mode = CsvSaveMode::append) {
   return CsvFileReleaseManager::open(csv_name, {.save_mode = mode, .store = std::move(store)}).value();
@@ -55,6 +58,10 @@ inline void put_text(Store& store, std::string_view text, const std::string& nam
   static_cast<void>(store.remove_file(name));
   EXPECT_OK(write_file(store, name, to_bytes(text)));
   EXPECT_OK(store.sync_directory(""));
+}
+
+inline FileReleaseManager open_files(const std::shared_ptr<Store>& store) {
+  return FileReleaseManager::open("simulated", {.store = store}).value();
 }
 
 inline ProgramValue loss(double value) {

@@ -10,7 +10,7 @@
 namespace milepost {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 struct Table {
   std::vector<Chunk> chunks;

@@ -2,6 +2,7 @@
 // the format has changed: checkpoints that exist could no longer be read, or the document is wrong.
 #include "tests/engine/format/example_checkpoint.h"
 #include "tests/engine/format/random_manifest.h"
+#include "tests/support/bytes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +14,8 @@
 namespace milepost {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
+using testing::to_bytes;
 
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -23,8 +25,6 @@ std::string read_file(const std::filesystem::path& path) {
 
 const std::filesystem::path source = MILEPOST_SOURCE_DIR;
 const std::filesystem::path golden = source / "tests/golden/example";
-
-std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 TEST(Golden, TheExampleIsWrittenByteForByte) {
   const ExampleCheckpoint example = example_checkpoint();
@@ -53,12 +53,12 @@ TEST(Golden, TheExampleIsRead) {
     const Stream& stream = manifest->streams[rank];
     const std::string table = read_file(golden / "step_42/state" / stream.table_file);
     EXPECT_EQ(Digest::of(table), stream.table_digest);
-    const auto chunks = decode_chunk_table(bytes_of(table), stream);
+    const auto chunks = decode_chunk_table(to_bytes(table), stream);
     ASSERT_TRUE(chunks.has_value()) << chunks.error().to_string();
     EXPECT_EQ(*chunks, example.chunks[rank]);
     const std::string data = read_file(golden / "step_42/state" / stream.data_file);
     EXPECT_EQ(Digest::of(data.substr(chunks->at(0).file_offset)), chunks->at(0).stored_digest);
-    const auto header = decode_safetensors_header(bytes_of(data), data.size());
+    const auto header = decode_safetensors_header(to_bytes(data), data.size());
     ASSERT_TRUE(header.has_value()) << header.error().to_string();
     EXPECT_EQ(*header, example.headers[rank]);
   }

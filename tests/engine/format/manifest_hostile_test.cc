@@ -13,7 +13,7 @@
 namespace milepost {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr const char* good =
     R"({"format":{"major":1,"minor":0},"step":7,"item":"state","attempt":"01234567-89ab-4cde-8f01-23456789abcd",)"

@@ -39,7 +39,7 @@ Manifest without_leaves(Tree tree) {
 TEST(Manifest, RandomOnesRoundTrip) {
   EXPECT_TRUE(rc::check([] {
     expect_round_trip(RandomManifest(*rc::gen::arbitrary<std::uint64_t>())());
-    RC_ASSERT(!testing::Test::HasFailure());
+    RC_ASSERT(!::testing::Test::HasFailure());
   }));
 }
 

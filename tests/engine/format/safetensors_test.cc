@@ -1,5 +1,7 @@
 #include "milepost/engine/format/safetensors.h"
 
+#include "tests/support/bytes.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,9 +10,8 @@
 namespace milepost {
 namespace {
 
-using testing::HasSubstr;
-
-std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+using ::testing::HasSubstr;
+using testing::to_bytes;
 
 std::string file_of(const std::string& json, std::size_t data_bytes = 0) {
   std::string text(8, '\0');
@@ -18,7 +19,7 @@ std::string file_of(const std::string& json, std::size_t data_bytes = 0) {
   return text + json + std::string(data_bytes, 'd');
 }
 
-SafetensorsHeader example() {
+SafetensorsHeader example_header() {
   SafetensorsHeader header;
   header.metadata = {{"format", "pt"}, {"a\"b", "\n"}};
   header.entries = {{"w", DType::f32, {2, 3}, 0, 24},
@@ -30,16 +31,16 @@ SafetensorsHeader example() {
 
 TEST(Safetensors, RoundTripsAtEveryAlignment) {
   for (const std::size_t alignment : {1, 8, 4096}) {
-    const auto text = encode_safetensors_header(example(), alignment);
+    const auto text = encode_safetensors_header(example_header(), alignment);
     ASSERT_TRUE(text.has_value()) << text.error().to_string();
     EXPECT_EQ(text->size() % alignment, 0U);
-    const auto decoded = decode_safetensors_header(bytes_of(*text), text->size() + 33);
+    const auto decoded = decode_safetensors_header(to_bytes(*text), text->size() + 33);
     ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
-    EXPECT_EQ(*decoded, example());
+    EXPECT_EQ(*decoded, example_header());
   }
   const auto empty = encode_safetensors_header({}, 1);
   EXPECT_EQ(*empty, file_of("{}"));
-  EXPECT_EQ(*decode_safetensors_header(bytes_of(*empty), empty->size()), SafetensorsHeader());
+  EXPECT_EQ(*decode_safetensors_header(to_bytes(*empty), empty->size()), SafetensorsHeader());
 }
 
 TEST(Safetensors, EveryDTypeRoundTrips) {
@@ -53,7 +54,7 @@ TEST(Safetensors, EveryDTypeRoundTrips) {
   }
   const auto text = encode_safetensors_header(header, 8);
   ASSERT_TRUE(text.has_value());
-  EXPECT_EQ(*decode_safetensors_header(bytes_of(*text), text->size() + end), header);
+  EXPECT_EQ(*decode_safetensors_header(to_bytes(*text), text->size() + end), header);
 }
 
 TEST(Safetensors, IsWrittenAsTheSpecificationSays) {
@@ -131,7 +132,7 @@ TEST(Safetensors, EachFaultIsNamed) {
   };
   for (const auto& [json, data_bytes, fragment] : table) {
     const std::string file = file_of(json, data_bytes);
-    const auto decoded = decode_safetensors_header(bytes_of(file), file.size());
+    const auto decoded = decode_safetensors_header(to_bytes(file), file.size());
     ASSERT_TRUE(decoded.has_error()) << json;
     EXPECT_EQ(decoded.error().code(), ErrorCode::corruption) << json;
     EXPECT_THAT(decoded.error().to_string(), HasSubstr(fragment)) << json;
@@ -142,7 +143,7 @@ TEST(Safetensors, LengthsThatLie) {
   const auto fault = [](std::uint64_t length, std::uint64_t file_bytes) {
     std::string text = file_of("{}");
     for (std::size_t i = 0; i < 8; ++i) text[i] = static_cast<char>(length >> (8 * i));
-    return decode_safetensors_header(bytes_of(text), file_bytes).error().to_string();
+    return decode_safetensors_header(to_bytes(text), file_bytes).error().to_string();
   };
   EXPECT_THAT(fault(2, 7), HasSubstr("shorter than 8 bytes"));
   EXPECT_THAT(fault(100'000'001, 1'000'000'000), HasSubstr("more than 100,000,000 bytes"));
@@ -156,7 +157,7 @@ TEST(Safetensors, FileOrderIsThatOfTheOffsets) {
       R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},"z":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},)"
       R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}   )",
       2);
-  const auto decoded = decode_safetensors_header(bytes_of(file), file.size());
+  const auto decoded = decode_safetensors_header(to_bytes(file), file.size());
   ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
   EXPECT_EQ(decoded->entries[0].name + decoded->entries[1].name + decoded->entries[2].name, "azb");
 }

@@ -14,13 +14,13 @@
 namespace milepost {
 namespace {
 
-using testing::HasSubstr;
-constexpr const char* uuid = "01234567-89ab-4cde-8f01-23456789abcd";
+using ::testing::HasSubstr;
+constexpr const char* record_attempt = "01234567-89ab-4cde-8f01-23456789abcd";
 
-StepRecord example() {
+StepRecord example_record() {
   StepRecord record;
   record.step = 42;
-  record.attempt = uuid;
+  record.attempt = record_attempt;
   record.world_size = 2;
   record.init_unix_ns = 1'700'000'000'000'000'000;
   record.commit_unix_ns = 1'700'000'001'000'000'000;
@@ -35,7 +35,7 @@ std::string sealed(const std::string& body) { return "{\"xxh3_128\":\"" + Digest
 std::string body_of(const std::string& text) { return text.substr(text.find('\n') + 1); }
 
 TEST(StepRecord, RoundTrips) {
-  const StepRecord record = example();
+  const StepRecord record = example_record();
   const auto decoded = decode_step_record(encode_step_record(record));
   ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
   EXPECT_EQ(*decoded, record);
@@ -44,7 +44,7 @@ TEST(StepRecord, RoundTrips) {
 
 TEST(StepRecord, EveryDoubleSurvivesAsAMetric) {
   const auto round_trips = [](double value) {
-    StepRecord record = example();
+    StepRecord record = example_record();
     record.metrics = {{"m", value}};
     const auto decoded = decode_step_record(encode_step_record(record));
     if (decoded.has_error()) return false;
@@ -62,7 +62,7 @@ TEST(StepRecord, EveryDoubleSurvivesAsAMetric) {
 }
 
 TEST(StepRecord, AnyDamageIsFound) {
-  const std::string text = encode_step_record(example());
+  const std::string text = encode_step_record(example_record());
   for (std::size_t i = 0; i < text.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string flipped = text;
@@ -109,7 +109,7 @@ TEST(StepRecord, EachFaultBehindAMatchingDigestIsNamed) {
       {"[1.50,1e-3]", "{\"a\":0,\"a\":0}", "duplicate key \"a\""},
       {"\"items\":[", "\"items\":[5,", "items[0]: expected an object, found 5"},
   };
-  const std::string body = body_of(encode_step_record(example()));
+  const std::string body = body_of(encode_step_record(example_record()));
   for (const auto& [from, to, fragment] : table) {
     std::string changed = body;
     ASSERT_NE(changed.find(from), std::string::npos) << from;
@@ -162,7 +162,7 @@ void expect_each_field_is_needed(const std::string& record, Result<Record> (*dec
 }
 
 TEST(StepRecord, EachFieldIsNeededAndOfItsKind) {
-  StepRecord record = example();
+  StepRecord record = example_record();
   record.items[1].handler = "json";
   record.save = SaveFigures{"lazy", "zstd:3", 0, 1'500'000, 2'000'000, 3};
   expect_each_field_is_needed(encode_step_record(record), decode_step_record);
@@ -170,8 +170,8 @@ TEST(StepRecord, EachFieldIsNeededAndOfItsKind) {
 
 // The first minor version that has them; a record without is as old as it can be, and read by older readers.
 TEST(StepRecord, HandlersAreRecordedInVersionOneOne) {
-  EXPECT_THAT(encode_step_record(example()), HasSubstr("\"minor\":0}"));
-  StepRecord record = example();
+  EXPECT_THAT(encode_step_record(example_record()), HasSubstr("\"minor\":0}"));
+  StepRecord record = example_record();
   record.items[1].handler = "json";
   const std::string text = encode_step_record(record);
   EXPECT_THAT(text, HasSubstr("\"format\":{\"major\":1,\"minor\":1},"));
@@ -196,7 +196,7 @@ TEST(StepRecord, HandlersAreRecordedInVersionOneOne) {
 }
 
 TEST(StepRecord, HowTheSaveWentIsRecordedInVersionOneOne) {
-  StepRecord record = example();
+  StepRecord record = example_record();
   record.save = SaveFigures{"lazy", "zstd:3", 0, 1'500'000, std::numeric_limits<std::int64_t>::max(), 3};
   const std::string text = encode_step_record(record);
   EXPECT_THAT(text, HasSubstr("\"format\":{\"major\":1,\"minor\":1},"));
@@ -221,19 +221,19 @@ TEST(StepRecord, HowTheSaveWentIsRecordedInVersionOneOne) {
 
 TEST(StepRecord, TextsThatAreNoRecord) {
   for (const std::string& text :
-       {std::string(), std::string("{}"), body_of(encode_step_record(example())), std::string(200, ' ')}) {
+       {std::string(), std::string("{}"), body_of(encode_step_record(example_record())), std::string(200, ' ')}) {
     EXPECT_THAT(decode_step_record(text).error().to_string(), HasSubstr("its first line is no digest"));
   }
   EXPECT_THAT(decode_step_record(sealed("")).error().to_string(), HasSubstr("malformed JSON"));
   EXPECT_THAT(decode_step_record(sealed(std::string(step_record_bytes_max, ' '))).error().to_string(),
               HasSubstr("larger than 16 MiB"));
-  std::string newer = body_of(encode_step_record(example()));
+  std::string newer = body_of(encode_step_record(example_record()));
   newer.replace(newer.find("\"major\":1"), 9, "\"major\":3");
   EXPECT_EQ(decode_step_record(sealed(newer)).error().code(), ErrorCode::failed_precondition);
 }
 
 TEST(RootRecord, RoundTripsAndFindsDamage) {
-  const RootRecord record{uuid, 1'700'000'000'000'000'000, R"({"run":"a/b","x":[]})"};
+  const RootRecord record{record_attempt, 1'700'000'000'000'000'000, R"({"run":"a/b","x":[]})"};
   const std::string text = encode_root_record(record);
   const auto decoded = decode_root_record(text);
   ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
@@ -243,11 +243,11 @@ TEST(RootRecord, RoundTripsAndFindsDamage) {
     flipped[i] = static_cast<char>(flipped[i] ^ 1);
     EXPECT_TRUE(decode_root_record(flipped).has_error()) << i;
   }
-  EXPECT_TRUE(decode_root_record(encode_step_record(example())).has_error());
+  EXPECT_TRUE(decode_root_record(encode_step_record(example_record())).has_error());
 }
 
 TEST(RootRecord, EachFieldIsNeededAndOfItsKind) {
-  expect_each_field_is_needed(encode_root_record({uuid, 1, "{}"}), decode_root_record);
+  expect_each_field_is_needed(encode_root_record({record_attempt, 1, "{}"}), decode_root_record);
 }
 
 TEST(CustomMetadata, ComesBackCompact) {
@@ -276,7 +276,7 @@ TEST(Metrics, NeedNames) {
   // The longest names, of characters that JSON escapes: what passes the checks can be read again.
   for (int i = 0; i < 1000; ++i) most[std::string(1020, '\x01') + std::to_string(1000 + i)] = -1.2345678901234567e-300;
   ASSERT_TRUE(check_metrics(most).has_value());
-  StepRecord record = example();
+  StepRecord record = example_record();
   record.metrics = most;
   record.custom_metadata_json = "\"" + std::string((std::size_t{4} << 20) - 2, 'x') + "\"";
   ASSERT_TRUE(compact_custom_metadata(record.custom_metadata_json).has_value());

@@ -18,7 +18,6 @@ void HostileStep::edit(const std::string& file, std::string_view from, std::stri
 namespace {
 
 // In a record of the chunk table, behind a header of as many bytes: docs/format.md.
-constexpr std::size_t record_bytes = 64;
 constexpr std::size_t file_offset_at = 8;
 constexpr std::size_t stored_bytes_at = 20;
 constexpr std::size_t stored_digest_at = 48;
@@ -33,7 +32,7 @@ template <class Number> Number read_number(const FileBytes& bytes, std::size_t a
 
 FileBytes HostileStep::chunk(std::size_t index) const {
   const FileBytes& records = files_.at(table);
-  const std::size_t at = (index + 1) * record_bytes;
+  const std::size_t at = (index + 1) * table_record_bytes;
   const auto begin = files_.at(data).begin() + read_number<std::int64_t>(records, at + file_offset_at);
   return {begin, begin + read_number<std::uint32_t>(records, at + stored_bytes_at)};
 }
@@ -41,10 +40,10 @@ FileBytes HostileStep::chunk(std::size_t index) const {
 void HostileStep::set_chunk(std::size_t index, const FileBytes& stored) {
   FileBytes& records = files_.at(table);
   FileBytes& content = files_.at(data);
-  std::byte* const entry = records.data() + (index + 1) * record_bytes;
-  const auto offset = read_number<std::uint64_t>(records, (index + 1) * record_bytes + file_offset_at);
+  std::byte* const entry = records.data() + (index + 1) * table_record_bytes;
+  const auto offset = read_number<std::uint64_t>(records, (index + 1) * table_record_bytes + file_offset_at);
   const std::string bytes_before = std::to_string(content.size());
-  if ((index + 2) * record_bytes == records.size()) {
+  if ((index + 2) * table_record_bytes == records.size()) {
     content.resize(offset);
     content.resize(io_aligned(offset + stored.size()));
   }

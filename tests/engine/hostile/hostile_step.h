@@ -33,6 +33,7 @@ class HostileStep {
   static constexpr const char* manifest = "1/state/manifest.json";
   static constexpr const char* table = "1/state/chunks-0.bin";
   static constexpr const char* data = "1/state/data-0.bin";
+  static constexpr std::size_t table_record_bytes = 64;
 
  private:
   const FileMap good_;

@@ -7,7 +7,6 @@ namespace milepost::testing {
 namespace {
 
 constexpr std::size_t header_bytes = 64;
-constexpr std::size_t record_bytes = 64;
 
 struct Field {
   const char* name;
@@ -48,7 +47,7 @@ void add_hostile_tables(std::vector<HostileCase>& cases) {
   constexpr Field kind = {"kind", 25, 1};
   constexpr Field zeros = {"zeros", 26, 2};
   for (std::size_t record = 0; record < 3; ++record) {
-    const std::size_t base = header_bytes + record * record_bytes;
+    const std::size_t base = header_bytes + record * HostileStep::table_record_bytes;
     for (const std::uint64_t value : {std::uint64_t{7}, ~std::uint64_t{0}})
       add(raw_offset, base, value, "begins at raw byte");
     for (const std::uint64_t value : {std::uint64_t{1} << 40, ~std::uint64_t{0} - 10}) {
@@ -68,7 +67,7 @@ void add_hostile_tables(std::vector<HostileCase>& cases) {
   }
   cases.push_back({"table: the last record is missing", "do not fit", [](HostileStep& step) {
                      FileBytes& table = step.bytes(HostileStep::table);
-                     table.resize(table.size() - record_bytes);
+                     table.resize(table.size() - HostileStep::table_record_bytes);
                    }});
   cases.push_back({"table: bytes behind the last record", "chunks-0.bin",
                    [](HostileStep& step) { step.bytes(HostileStep::table).resize(1 << 20); }});

@@ -31,7 +31,7 @@ struct Save {
 };
 constexpr Save saves[] = {{1, 1}, {2, 2}, {3, 3}, {2, 102}, {4, 4}};
 
-Items state(std::uint64_t content) { return {{"model", small_tree(content)}, {"values", Tree::list({1, "two"})}}; }
+Items two_items(std::uint64_t content) { return {{"model", small_tree(content)}, {"values", Tree::list({1, "two"})}}; }
 
 CheckpointManagerOptions crash_options(std::shared_ptr<Store> store) {
   auto options = small_options(std::move(store));
@@ -47,7 +47,7 @@ std::size_t live(const std::shared_ptr<Store>& store) {
   for (const auto& [step, content] : saves) {
     const SaveOptions options{
         .force = true, .overwrite = content > 100, .codec = step % 2 == 0 ? Codec::none() : Codec::fast()};
-    if (opened->save(step, state(content), options).has_error()) break;
+    if (opened->save(step, two_items(content), options).has_error()) break;
     const auto waited = opened->wait_until_finished();
     // An error of the removal of old steps comes after the commit.
     if (waited.has_error() && waited.error().to_string().find("is committed") == std::string::npos) break;
@@ -88,18 +88,18 @@ void expect_good(const std::shared_ptr<SimulatedStore>& disk, std::size_t acknow
     std::vector<std::string> differences;
     for (const std::uint64_t content : contents_of(step, acknowledged)) {
       std::string& different = differences.emplace_back();
-      for (const Item& item : state(content)) different += difference(item.tree, restored->tree(item.name));
+      for (const Item& item : two_items(content)) different += difference(item.tree, restored->tree(item.name));
     }
     EXPECT_THAT(differences, Contains("")) << "step " << step;
   }
   for (const DirectoryEntry& entry : disk->list_directory("").value()) {
     EXPECT_FALSE(entry.name.starts_with(".")) << "not swept: " << entry.name;
   }
-  const auto next = opened->save(9, state(9));
+  const auto next = opened->save(9, two_items(9));
   ASSERT_TRUE(next.has_value()) << next.error().to_string();
   const auto waited = opened->wait_until_finished();
   ASSERT_TRUE(waited.has_value()) << waited.error().to_string();
-  EXPECT_EQ(difference(state(9)[0].tree, opened->restore(9)->tree("model")), "");
+  EXPECT_EQ(difference(two_items(9)[0].tree, opened->restore(9)->tree("model")), "");
 }
 
 TEST(Crash, AtEveryPoint) {

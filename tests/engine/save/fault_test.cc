@@ -21,7 +21,7 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-Items state(std::int64_t step) {
+Items three_items(std::int64_t step) {
   const auto seed = static_cast<std::uint64_t>(step);
   return {{"model", small_tree(seed)}, {"optimizer", small_tree(seed + 100)}, {"nothing", Tree::map()}};
 }
@@ -29,11 +29,11 @@ Items state(std::int64_t step) {
 void expect_holds(CheckpointManager& manager, std::int64_t step) {
   auto restored = manager.restore(step);
   ASSERT_TRUE(restored.has_value()) << restored.error().to_string();
-  for (const Item& item : state(step))
+  for (const Item& item : three_items(step))
     EXPECT_EQ(difference(item.tree, restored->tree(item.name)), "") << "step " << step;
 }
 
-struct Variant {
+struct SaveVariant {
   int system_errno;
   bool forever;
   bool takes_effect;
@@ -41,11 +41,11 @@ struct Variant {
   Codec codec;
 };
 
-class FaultOfEveryOperation : public ::testing::TestWithParam<Variant> {};
+class FaultOfEveryOperation : public ::testing::TestWithParam<SaveVariant> {};
 
 // Step 3 is saved with the Nth operation failing, retention of step 1 included.
 TEST_P(FaultOfEveryOperation, LosesNothingAndIsTold) {
-  const Variant variant = GetParam();
+  const SaveVariant variant = GetParam();
   for (std::uint64_t n = 0;; ++n) {
     SCOPED_TRACE("operation " + std::to_string(n));
     auto disk = std::make_shared<SimulatedStore>();
@@ -55,7 +55,7 @@ TEST_P(FaultOfEveryOperation, LosesNothingAndIsTold) {
     options.mode = variant.mode;
     options.codec = variant.codec;
     auto manager = open_manager(options);
-    for (const std::int64_t step : {1, 2}) ASSERT_TRUE(manager.save(step, state(step)).value());
+    for (const std::int64_t step : {1, 2}) ASSERT_TRUE(manager.save(step, three_items(step)).value());
     ASSERT_TRUE(manager.wait_until_finished().has_value());
 
     faults->inject({.system_errno = variant.system_errno,
@@ -63,7 +63,7 @@ TEST_P(FaultOfEveryOperation, LosesNothingAndIsTold) {
                     .forever = variant.forever,
                     .takes_effect = variant.takes_effect});
     std::optional<Error> error;
-    if (auto saved = manager.save(3, state(3)); saved.has_error()) {
+    if (auto saved = manager.save(3, three_items(3)); saved.has_error()) {
       error = saved.error();
     } else if (auto waited = manager.wait_until_finished(); waited.has_error()) {
       error = waited.error();
@@ -98,7 +98,7 @@ TEST_P(FaultOfEveryOperation, LosesNothingAndIsTold) {
     }
     for (const std::int64_t step : steps) expect_holds(manager, step);
 
-    const auto saved = manager.save(4, state(4));
+    const auto saved = manager.save(4, three_items(4));
     ASSERT_TRUE(saved.has_value()) << saved.error().to_string();
     const auto waited = manager.wait_until_finished();
     ASSERT_TRUE(waited.has_value()) << waited.error().to_string();
@@ -121,12 +121,12 @@ TEST_P(FaultOfEveryOperation, LosesNothingAndIsTold) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Save, FaultOfEveryOperation,
-                         ::testing::Values(Variant{EIO, false, false, SnapshotMode::copy, Codec::fast()},
-                                           Variant{EIO, true, false, SnapshotMode::lazy, Codec::none()},
-                                           Variant{ENOSPC, false, true, SnapshotMode::borrow, Codec::zstd(1)},
-                                           Variant{ENOSPC, true, false, SnapshotMode::copy, Codec::none()},
-                                           Variant{EDQUOT, true, false, SnapshotMode::lazy, Codec::fast()},
-                                           Variant{EACCES, false, false, SnapshotMode::copy, Codec::none()}));
+                         ::testing::Values(SaveVariant{EIO, false, false, SnapshotMode::copy, Codec::fast()},
+                                           SaveVariant{EIO, true, false, SnapshotMode::lazy, Codec::none()},
+                                           SaveVariant{ENOSPC, false, true, SnapshotMode::borrow, Codec::zstd(1)},
+                                           SaveVariant{ENOSPC, true, false, SnapshotMode::copy, Codec::none()},
+                                           SaveVariant{EDQUOT, true, false, SnapshotMode::lazy, Codec::fast()},
+                                           SaveVariant{EACCES, false, false, SnapshotMode::copy, Codec::none()}));
 
 // A second operation fails: while the first failure is cleared away, in the next save, or when the directory is opened
 // again.
@@ -143,7 +143,7 @@ TEST(Fault, OfASecondOperationLosesNothingEither) {
     std::int64_t committed = 2;
     {
       auto manager = open_manager(options);
-      for (const std::int64_t step : {1, 2}) ASSERT_TRUE(manager.save(step, state(step)).value());
+      for (const std::int64_t step : {1, 2}) ASSERT_TRUE(manager.save(step, three_items(step)).value());
       EXPECT_OK(manager.wait_until_finished());
       const int errnos[] = {EIO, ENOSPC, EDQUOT, EACCES};
       faults->inject({.system_errno = errnos[random() % 4],
@@ -152,7 +152,7 @@ TEST(Fault, OfASecondOperationLosesNothingEither) {
                       .takes_effect = random() % 4 == 0});
       bool told = false;
       for (const std::int64_t step : {3, 4}) {
-        const auto saved = manager.save(step, state(step), {.mode = static_cast<SnapshotMode>(random() % 3)});
+        const auto saved = manager.save(step, three_items(step), {.mode = static_cast<SnapshotMode>(random() % 3)});
         const auto waited = manager.wait_until_finished();
         const bool good = saved.has_value() && waited.has_value();
         if (good) committed = step;
@@ -177,7 +177,7 @@ TEST(Fault, OfASecondOperationLosesNothingEither) {
     for (const DirectoryEntry& entry : next->list_directory("").value()) EXPECT_FALSE(entry.name.starts_with("."));
     EXPECT_GE(manager.latest_step(), committed);
     for (const std::int64_t step : manager.all_steps().value()) expect_holds(manager, step);
-    ASSERT_TRUE(manager.save(9, state(9)).value());
+    ASSERT_TRUE(manager.save(9, three_items(9)).value());
     EXPECT_OK(manager.wait_until_finished());
     expect_holds(manager, 9);
   }
@@ -192,7 +192,7 @@ TEST(Fault, OfEveryOperationOfOpening) {
       auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
       if (!fresh) {
         auto manager = open_manager(small_options(faults));
-        ASSERT_TRUE(manager.save(1, state(1)).value());
+        ASSERT_TRUE(manager.save(1, three_items(1)).value());
         EXPECT_OK(manager.close());
         EXPECT_OK(faults->make_directory(".trash-9-01234567-89ab-4cde-8f01-23456789abcd"));
       }
@@ -219,7 +219,7 @@ TEST(Fault, OfEveryOperationOfOpening) {
 TEST(Fault, OfEveryOperationOfRestoring) {
   auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
   auto manager = open_manager(small_options(faults));
-  ASSERT_TRUE(manager.save(1, state(1)).value());
+  ASSERT_TRUE(manager.save(1, three_items(1)).value());
   EXPECT_OK(manager.wait_until_finished());
   std::uint64_t fired = 0;
   for (std::uint64_t n = 0;; ++n) {
@@ -233,7 +233,7 @@ TEST(Fault, OfEveryOperationOfRestoring) {
       EXPECT_THAT(restored.error().to_string(), HasSubstr("step 1"));
       continue;
     }
-    for (const Item& item : state(1)) EXPECT_EQ(difference(item.tree, restored->tree(item.name)), "");
+    for (const Item& item : three_items(1)) EXPECT_EQ(difference(item.tree, restored->tree(item.name)), "");
     EXPECT_GT(n, 10u);
     break;
   }

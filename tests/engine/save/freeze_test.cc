@@ -22,12 +22,12 @@ Tree changing_tree(std::uint64_t seed) {
   return tree;
 }
 
-const Codec codecs[] = {Codec::none(), Codec::fast()};
+const Codec freeze_codecs[] = {Codec::none(), Codec::fast()};
 
 // The call, with the store stopped (nothing can be coded yet) or not, then `release`, then the scribbling.
 template <class Release> void expect_content_of_the_call(SnapshotMode mode, const Release& release) {
   for (const bool stopped : {true, false}) {
-    for (const Codec codec : codecs) {
+    for (const Codec codec : freeze_codecs) {
       auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
       auto options = small_options(hooks);
       options.staging_bytes = 128 << 20;  // room for all: nothing has to be written before the call returns
@@ -130,7 +130,7 @@ TEST(Staging, StreamsWithinItsBound) {
   for (int i = 0; i < 4; ++i) tree[std::to_string(i)] = make_tensor(DType::f32, {1 << 20}, Layout::packed, 1);
   const Tree expected = tree;
   for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
-    for (const Codec codec : codecs) {
+    for (const Codec codec : freeze_codecs) {
       if (mode != SnapshotMode::copy && codec.kind == Codec::Kind::none) continue;
       SimulatedStore store;
       BufferPool staging({.capacity_bytes = 2 * block, .block_bytes = block});

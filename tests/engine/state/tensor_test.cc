@@ -10,7 +10,7 @@
 namespace milepost {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 constexpr std::int64_t huge = std::int64_t{1} << 62;
 
 TEST(Shape, CountsElementsWithoutOverflow) {

@@ -10,8 +10,8 @@
 namespace milepost {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<std::string> paths_of(const Tree& tree) {
   std::vector<std::string> paths;
