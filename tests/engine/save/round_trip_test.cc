@@ -88,34 +88,36 @@ TEST(RoundTrip, ChunkBoundaries) {
   }
 }
 
-RC_GTEST_PROP(RoundTripProperty, AnyTrees, ()) {
-  static Saver saver;
-  const auto seeds = *rc::gen::resize(4, rc::gen::nonEmpty(rc::gen::arbitrary<std::vector<std::uint64_t>>()));
-  const SnapshotMode mode = modes[*rc::gen::inRange(0, 3)];
-  const Codec codec = codecs[*rc::gen::inRange(0, 3)];
-  const Layout layout = *rc::gen::element(Layout::packed, Layout::transposed, Layout::sliced, Layout::reversed);
-  Items items;
-  for (const std::uint64_t seed : seeds) items.push_back({"item" + std::to_string(items.size()), random_tree(seed)});
-  const auto step = saver.save(items, mode, codec);
+TEST(RoundTripProperty, AnyTrees) {
+  Saver saver;
+  EXPECT_TRUE(rc::check([&] {
+    const auto seeds = *rc::gen::resize(4, rc::gen::nonEmpty(rc::gen::arbitrary<std::vector<std::uint64_t>>()));
+    const SnapshotMode mode = modes[*rc::gen::inRange(0, 3)];
+    const Codec codec = codecs[*rc::gen::inRange(0, 3)];
+    const Layout layout = *rc::gen::element(Layout::packed, Layout::transposed, Layout::sliced, Layout::reversed);
+    Items items;
+    for (const std::uint64_t seed : seeds) items.push_back({"item" + std::to_string(items.size()), random_tree(seed)});
+    const auto step = saver.save(items, mode, codec);
 
-  auto restored = saver.manager().restore(step).value();
-  RC_ASSERT(restored.items.size() == items.size());
-  RestoreOptions options;
-  for (const Item& item : items) {
-    RC_ASSERT(difference(item.tree, restored.tree(item.name)) == "");
-    options.items.push_back({.name = item.name, .target = target_like(item.tree, layout)});
-  }
-  auto in_place = saver.manager().restore(step, options).value();
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    // The memory of the target, not only the tree that is given back.
-    RC_ASSERT(difference(items[i].tree, in_place.items[i].tree) == "");
-    for_each_leaf(*options.items[i].target, [&](const std::string& path, const Tree& leaf) {
-      if (leaf.get_if<Tensor>()) RC_ASSERT(difference(*items[i].tree.find(path), leaf) == "");
-    });
-    options.items[i].target = abstract_like(items[i].tree);
-  }
-  auto fresh = saver.manager().restore(step, options).value();
-  for (std::size_t i = 0; i < items.size(); ++i) RC_ASSERT(difference(items[i].tree, fresh.items[i].tree) == "");
+    auto restored = saver.manager().restore(step).value();
+    RC_ASSERT(restored.items.size() == items.size());
+    RestoreOptions options;
+    for (const Item& item : items) {
+      RC_ASSERT(difference(item.tree, restored.tree(item.name)) == "");
+      options.items.push_back({.name = item.name, .target = target_like(item.tree, layout)});
+    }
+    auto in_place = saver.manager().restore(step, options).value();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      // The memory of the target, not only the tree that is given back.
+      RC_ASSERT(difference(items[i].tree, in_place.items[i].tree) == "");
+      for_each_leaf(*options.items[i].target, [&](const std::string& path, const Tree& leaf) {
+        if (leaf.get_if<Tensor>()) RC_ASSERT(difference(*items[i].tree.find(path), leaf) == "");
+      });
+      options.items[i].target = abstract_like(items[i].tree);
+    }
+    auto fresh = saver.manager().restore(step, options).value();
+    for (std::size_t i = 0; i < items.size(); ++i) RC_ASSERT(difference(items[i].tree, fresh.items[i].tree) == "");
+  }));
 }
 
 // The same on a file system, with direct I/O.
