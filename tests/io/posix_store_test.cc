@@ -233,7 +233,9 @@ void expect_bulk_comes_back(Store& store, bool in_memory = false) {
     ASSERT_EQ(read_at(*reader, 0, odd).value(), odd.size());
     EXPECT_TRUE(std::ranges::equal(odd, data.span()));
   }
-  if (in_memory) EXPECT_EQ(reader->is_cached(0, data.span().size()), kernel_tells_what_is_cached());
+  if (in_memory) {
+    EXPECT_EQ(reader->is_cached(0, data.span().size()), kernel_tells_what_is_cached());
+  }
   EXPECT_FALSE(reader->is_cached(0, data.span().size() + 1)) << "there is no such byte";
   ASSERT_TRUE(store.remove_file("bulk").has_value());
 }
