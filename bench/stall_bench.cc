@@ -109,7 +109,7 @@ void register_all() {
   const std::vector<std::pair<std::string, When>> moments = {
       {"cold", When::cold}, {"warmed", When::warmed}, {"later", When::later}};
   for (const auto& [size, bytes] : sizes) {
-    for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+    for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow, SnapshotMode::cow}) {
       for (const auto& [moment, when] : moments) {
         const std::string name = "stall/" + std::string(to_string(mode)) + "/" + size + "/" + moment;
         const auto run = [=, size_bytes = bytes, at = when](benchmark::State& state) {

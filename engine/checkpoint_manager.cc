@@ -38,6 +38,7 @@ class CheckpointManager::Impl {
 
   static Result<std::unique_ptr<Impl>> open(const std::string& directory, CheckpointManagerOptions options);
   Result<void> warm_up(const ItemsView& items);
+  void let_write();
   Result<std::vector<std::int64_t>> all_steps(bool read);
 
   const CheckpointManagerOptions options;
@@ -60,8 +61,13 @@ class CheckpointManager::Impl {
         workers(memory.workers, given.worker_nice),
         index(store, naming_of(given)),
         saver(options, {store.get(), &workers, &staging, &coding, &encoders}, index),
-        restorer({store.get(), &workers, &staging, &decoders}, index.naming(), &saver, given.io_backend) {}
+        restorer({store.get(), &workers, &staging, &decoders, [this] { let_write(); }}, index.naming(), &saver,
+                 given.io_backend) {}
 };
+
+void CheckpointManager::Impl::let_write() {
+  if (const auto job = saver.job()) job->let_write();
+}
 
 Result<void> CheckpointManager::Impl::warm_up(const ItemsView& items) {
   MILEPOST_TRY(check_items(items));

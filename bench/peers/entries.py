@@ -27,6 +27,7 @@ ENTRIES = [
     Entry(MILEPOST, "milepost", "none copy", (SAVE, LEAVES, LOOP, STEPS)),
     Entry(FAST, "milepost", "fast copy", (SAVE, LEAVES, LOOP, CODEC), compressed=True),
     Entry(LAZY, "milepost", "none lazy", (SAVE, LOOP), restores=False, fence=True),
+    Entry(COW, "milepost", "none cow", (SAVE, LOOP), restores=False),
     Entry("Orbax", "orbax-checkpoint", "orbax_peers:Orbax", (SAVE, LEAVES, LOOP, STEPS), compressed=True),
     Entry("Orbax, tuned", "orbax-checkpoint", "orbax_peers:OrbaxTuned", (SAVE, LEAVES, LOOP, STEPS)),
     Entry("torch.save", "torch", "torch_peers:TorchSave", (SAVE, LEAVES, LOOP)),

@@ -15,7 +15,7 @@ void loop_workload(const Trial& trial, const Tree& state, const LoopShape& shape
   TrainingStep training(shape.products, shape.update_bytes);
   const auto train = [&] {
     training.compute();
-    manager.fence();
+    if (trial.mode == SnapshotMode::lazy) manager.fence();
     training.update();
   };
   const auto train_without = [&] {

@@ -52,7 +52,12 @@ int run(const std::vector<std::string>& arguments) {
     return 0;
   }
   trial.codec = checked(Codec::parse(argument(3)));
-  trial.mode = argument(4) == "lazy" ? SnapshotMode::lazy : SnapshotMode::copy;
+  const auto mode = parse_snapshot_mode(argument(4));
+  if (!mode) {
+    std::fprintf(stderr, "milepost_peer: no mode %s\n", argument(4).c_str());
+    return 2;
+  }
+  trial.mode = *mode;
   const auto parts = [&] {
     const std::string words = argument(6);
     return Parts{words.find("check") != std::string::npos, words.find("restore") != std::string::npos};

@@ -111,6 +111,8 @@ struct RestoreContext {
   WorkerPool* workers = nullptr;
   BufferPool* staging = nullptr;  // blocks of at least chunk_bytes_max
   Spares<DecodingSpace>* decoders = nullptr;
+  // Called before workers write to the caller's memory; returns when no save needs them to let them.
+  std::function<void()> before_writing = {};
 };
 
 // One damaged place.

@@ -27,9 +27,14 @@ SaveJob::SaveJob(const SaveContext& context, SaveRequest request, Clock::time_po
       request_(std::move(request)),
       uncompressed_(request_.codec.kind == Codec::Kind::none),
       called_(called),
-      called_unix_ns_(unix_ns()) {}
+      called_unix_ns_(unix_ns()),
+      mode_(request_.mode) {}
 
 SaveJob::~SaveJob() = default;
+
+bool SaveJob::is_frozen_in_call() const {
+  return request_.mode == SnapshotMode::copy || request_.mode == SnapshotMode::cow;
+}
 
 void SaveJob::plan() {
   const TraceSlice slice("plan");
@@ -50,6 +55,12 @@ void SaveJob::plan() {
     plans.push_back(&item.plan);
   }
   snapshot_.emplace(std::move(plans), *context_.staging, static_cast<SnapshotSink&>(*this));
+  if (request_.mode == SnapshotMode::cow) {
+    if (const auto refused = snapshot_->protect(); refused.has_error()) {
+      mode_ = SnapshotMode::copy;
+      mode_reason_ = refused.error().to_string();
+    }
+  }
   const std::lock_guard lock(mutex_);
   planned_ = true;
   changed_.notify_all();
@@ -75,10 +86,14 @@ Snapshot& SaveJob::snapshot() {
   return *snapshot_;
 }
 
+void SaveJob::let_write() noexcept {
+  if (request_.mode == SnapshotMode::cow) snapshot().fence();
+}
+
 bool SaveJob::capture(Clock::time_point deadline) noexcept {
-  if (request_.mode != SnapshotMode::copy) return true;  // run() begins with it
+  if (!is_frozen_in_call()) return true;  // run() begins with it
   plan_if_there_is_memory();
-  return snapshot_->start(request_.mode, context_.workers->size(), deadline);
+  return snapshot_->start(mode_, context_.workers->size(), deadline);
 }
 
 bool SaveJob::wait_captured(Clock::time_point deadline) {
@@ -126,11 +141,11 @@ void SaveJob::report_progress() noexcept {
 // --- The control thread.
 
 Result<SaveReport> SaveJob::run() noexcept {
-  if (request_.mode == SnapshotMode::copy) {
+  if (is_frozen_in_call()) {
     snapshot();  // planned by the caller's thread
   } else {
     plan_if_there_is_memory();
-    snapshot_->start(request_.mode, context_.workers->size());
+    snapshot_->start(mode_, context_.workers->size());
   }
   TraceSlice opening("begin attempt");
   auto begun = caught([&] { return Attempt::begin(*context_.store, request_.step); });
@@ -160,6 +175,7 @@ Result<SaveReport> SaveJob::run() noexcept {
     changed_.wait(lock, [&] { return finished_ == chunk_count_; });
     written_s_ = seconds_since_call();
   }
+  snapshot_->finish();
   const auto failed = failure();
   auto report = failed ? Result<SaveReport>(*failed) : caught([&] { return commit(*begun); });
   for (ItemState& item : items_) item.file.reset();
@@ -214,7 +230,7 @@ void SaveJob::release_files() noexcept {
     const std::lock_guard lock(mutex_);
     files_ready_ = true;
     // In copy mode not before the state is frozen, if there is room: coding would take the cores that freeze it.
-    code = coding_wanted_ || request_.mode != SnapshotMode::copy;
+    code = coding_wanted_ || mode_ != SnapshotMode::copy;
   }
   pump_writes();
   if (code) start_coding();
@@ -254,7 +270,7 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
 SaveFigures SaveJob::figures() const {
   const auto ns = [](double seconds) { return static_cast<std::int64_t>(seconds * 1e9); };
   const std::lock_guard lock(mutex_);
-  return {std::string(to_string(request_.mode)),
+  return {std::string(to_string(mode_)),
           request_.codec.to_string(),
           ns(request_.waited_s),
           ns(captured_s_),
@@ -306,7 +322,8 @@ Result<SaveReport> SaveJob::commit(Attempt& attempt) {
   MILEPOST_TRY(attempt.publish(request_.final_name, request_.overwrite));
   removal_ = caught([&] { return attempt.trash_replaced(); });
   report.step = request_.step;
-  report.mode = request_.mode;
+  report.mode = mode_;
+  report.mode_reason = mode_reason_;
   report.commit_unix_ns = record.commit_unix_ns;
   {
     const std::lock_guard lock(mutex_);

@@ -70,7 +70,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   std::int64_t step() const { return request_.step; }
 
-  // In the caller's thread: in copy mode returns when the state is frozen, else at once, leaving even
+  // In the caller's thread: in modes copy and cow returns when the state is frozen, else at once, leaving even
   // the planning to run(). False: it was not frozen by the deadline, because no staging memory came free; the save has
   // failed then.
   bool capture(Clock::time_point deadline = Clock::time_point::max()) noexcept;
@@ -79,6 +79,10 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   // The freezing, to be waited for or helped. It never outlives the state that it reads.
   Snapshot& snapshot();
+
+  // To be called before workers write to memory that may be being saved: a worker that waited there in mode cow could
+  // be the one that has to make room.
+  void let_write() noexcept;
 
   // What went wrong with the step that this one replaced, when the save itself is committed. After run().
   const Result<void>& removal() const { return removal_; }
@@ -125,6 +129,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
     std::size_t bytes = 0;  // padded
   };
 
+  bool is_frozen_in_call() const;
   void plan();
   void plan_if_there_is_memory() noexcept;
 
@@ -133,6 +138,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   void drop(std::size_t segment) noexcept override;
   void need_room() noexcept override;
   void fail(Error error) noexcept override;
+  void fail_leaf(std::size_t plan, std::size_t source, Error error) noexcept override;
   void captured() noexcept override;
   bool post(std::function<void()> task) noexcept override;
 
@@ -167,7 +173,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
   Error explain(ChunkId id, Error error) const noexcept;
   std::optional<Error> failure() const;
-  std::string leaf_of(ChunkId id) const;
+  Error explain(const ItemState& item, std::size_t source, Error error) const noexcept;
+  std::size_t plan_of(ChunkId id) const { return static_cast<std::size_t>(id.item - items_.data()); }
   std::string_view name_for_trace(ChunkId id) const;  // of the leaf; empty if the save began without a trace
 
   // Constant after construction.
@@ -179,6 +186,8 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   // Constant once planned_ is set.
   std::vector<ItemState> items_;
+  SnapshotMode mode_;  // the one asked for, or copy
+  std::string mode_reason_;
   std::uint64_t raw_bytes_ = 0;
   std::size_t chunk_count_ = 0;
 

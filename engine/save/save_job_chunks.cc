@@ -1,6 +1,7 @@
 // The chunks of a save: from the snapshot through coding to the disk.
 #include "milepost/engine/save/save_job.h"
 #include "milepost/io/caught.h"
+#include "milepost/io/kernel_ordered.h"
 #include "milepost/io/trace.h"
 #include "milepost/io/try.h"
 
@@ -75,7 +76,7 @@ void SaveJob::start_coding() noexcept {
     if (coding_ || !files_ready_) return;  // release_files() looks at what is wanted
     coding_ = true;
     units = staged_.size();
-    if (request_.mode != SnapshotMode::copy) units += snapshot_->segment_count();  // to be read in place
+    if (mode_ != SnapshotMode::copy) units += snapshot_->segment_count();  // to be read in place
   }
   call_workers(units);
 }
@@ -99,7 +100,7 @@ void SaveJob::work() noexcept {
   }
   if (staged) {
     code_staged(std::move(*staged));
-  } else if (request_.mode != SnapshotMode::copy) {
+  } else if (mode_ != SnapshotMode::copy) {
     if (const auto segment = snapshot_->claim_back()) code_in_place(*segment);
   }
 }
@@ -122,6 +123,8 @@ void SaveJob::code_staged(Staged staged) noexcept {
 void SaveJob::code_in_place(std::size_t segment_index) noexcept {
   ItemState& item = items_[snapshot_->plan_of(segment_index)];
   const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
+  std::optional<KernelOrderedReads> reads;
+  if (mode_ == SnapshotMode::cow) reads.emplace();
   for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
     const ChunkId id{&item, c};
     if (!dropped()) {
@@ -142,7 +145,7 @@ Result<SaveJob::Block> SaveJob::coding_block(std::size_t held) {
 Result<SaveJob::Block> SaveJob::gather(ChunkId id) {
   const PlannedChunk& chunk = id.planned();
   MILEPOST_ASSIGN(Block block, coding_block(0));
-  id.item->plan.copy(chunk.raw_offset, chunk.raw_bytes, chunk.first_source, block->data());
+  snapshot_->copy(plan_of(id), chunk.raw_offset, chunk.raw_bytes, chunk.first_source, block->data());
   return block;
 }
 
@@ -156,7 +159,7 @@ Result<void> SaveJob::write_uncompressed(ChunkId id) {
 Result<void> SaveJob::encode(ChunkId id, Staged staged) {
   const PlannedChunk& chunk = id.planned();
   // Not staged: read from the caller's memory, unless the bytes are scattered there.
-  const std::byte* raw = staged.block ? staged.block->data() + staged.offset : id.item->plan.in_place(chunk);
+  const std::byte* raw = staged.block ? staged.block->data() + staged.offset : snapshot_->in_place(plan_of(id), chunk);
   const bool scattered = raw == nullptr;
   if (scattered) {
     MILEPOST_ASSIGN(staged.block, gather(id));
@@ -300,14 +303,21 @@ std::optional<Error> SaveJob::failure() const {
   return error_;
 }
 
-Error SaveJob::explain(ChunkId id, Error error) const noexcept {
-  const auto explained = caught([&] { error.within("leaf " + leaf_of(id)).within("item " + id.item->record.name); });
-  static_cast<void>(explained);  // without memory for that, it is told as it is
-  return error;
+void SaveJob::fail_leaf(std::size_t plan, std::size_t source, Error error) noexcept {
+  fail(explain(items_[plan], source, std::move(error)));
 }
 
-std::string SaveJob::leaf_of(ChunkId id) const {
-  return paths_of_stored_leaves(*id.item->tree)[id.item->plan.sources[id.planned().first_source].leaf];
+Error SaveJob::explain(ChunkId id, Error error) const noexcept {
+  return explain(*id.item, id.planned().first_source, std::move(error));
+}
+
+Error SaveJob::explain(const ItemState& item, std::size_t source, Error error) const noexcept {
+  const auto explained = caught([&] {
+    const std::string leaf = paths_of_stored_leaves(*item.tree)[item.plan.sources[source].leaf];
+    error.within("leaf " + leaf).within("item " + item.record.name);
+  });
+  static_cast<void>(explained);  // without memory for that, it is told as it is
+  return error;
 }
 
 std::string_view SaveJob::name_for_trace(ChunkId id) const {

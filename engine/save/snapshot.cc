@@ -1,7 +1,9 @@
 #include "milepost/engine/save/snapshot.h"
 
 #include "milepost/io/caught.h"
+#include "milepost/io/kernel_ordered.h"
 #include "milepost/io/trace.h"
+#include "milepost/io/try.h"
 
 #include <algorithm>
 #include <utility>
@@ -28,6 +30,7 @@ Snapshot::Snapshot(std::vector<const StreamPlan*> plans, BufferPool& staging, Sn
     }
   }
   back_ = total;
+  captured_ = total == 0;
   captured_segments_.resize(total);
 }
 
@@ -47,6 +50,22 @@ std::optional<std::size_t> Snapshot::claim_back() {
   return std::nullopt;
 }
 
+Result<void> Snapshot::protect() noexcept {
+  const TraceSlice slice("protect");
+  const auto done = caught([&]() -> Result<void> {
+    extents_by_address();  // later there may be no memory for it
+    MILEPOST_ASSIGN(copy_on_write_, CopyOnWrite::prepare(plans_, staging_));
+    at_once_.reserve(copy_on_write_->to_capture_at_once().size());
+    MILEPOST_TRY(copy_on_write_->protect(*this));
+    for (const auto& [plan, index] : copy_on_write_->to_capture_at_once()) {
+      if (claim(first_segment_[plan] + index)) at_once_.push_back(first_segment_[plan] + index);
+    }
+    return {};
+  });
+  if (done.has_error()) copy_on_write_.reset();
+  return done;
+}
+
 bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) noexcept {
   switch (mode) {
     case SnapshotMode::copy: {
@@ -59,6 +78,11 @@ bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline)
     // Without it readers in place and fences capture all.
     case SnapshotMode::lazy: static_cast<void>(sink_.post([this] { copy_in_background(); })); break;
     case SnapshotMode::borrow: break;
+    case SnapshotMode::cow: {
+      for (const std::size_t segment : at_once_) copy_segment(segment, wait_for_block(deadline));
+      static_cast<void>(sink_.post([this] { copy_in_background(); }));
+      return !sink_.dropped() || Clock::now() < deadline;
+    }
   }
   return true;
 }
@@ -106,8 +130,8 @@ void Snapshot::copy_segment(std::size_t segment, BufferLease block) noexcept {
   if (!sink_.dropped()) {
     const TraceSlice slice("freeze segment", {{"segment", segment}, {"bytes", planned_segment.raw_bytes}});
     const auto copied = caught([&] {
-      plans_[segments_[segment].plan]->copy(planned_segment.raw_offset, planned_segment.raw_bytes,
-                                            planned_segment.first_source, block.data());
+      copy(segments_[segment].plan, planned_segment.raw_offset, planned_segment.raw_bytes, planned_segment.first_source,
+           block.data());
     });
     if (copied.has_error()) sink_.fail(copied.error());
   }
@@ -122,15 +146,36 @@ void Snapshot::copy_segment(std::size_t segment, BufferLease block) noexcept {
 }
 
 void Snapshot::mark_captured(std::size_t segment) noexcept {
+  bool previous_too = false;
+  bool next_too = false;
   captured_bytes_ += planned(segment).raw_bytes;
-  bool all;
   {
     const std::lock_guard lock(mutex_);
     captured_segments_[segment] = true;
-    all = captured_.fetch_add(1) + 1 == segments_.size();
+    previous_too = segment > 0 && captured_segments_[segment - 1];
+    next_too = segment + 1 < segments_.size() && captured_segments_[segment + 1];
     changed_.notify_all();
   }
-  if (all) sink_.captured();
+  if (copy_on_write_) copy_on_write_->release({plan_of(segment), index_of(segment)}, previous_too, next_too);
+  if (captured_count_.fetch_add(1) + 1 < segments_.size()) return;
+  if (copy_on_write_) copy_on_write_->end();
+  {
+    const std::lock_guard lock(mutex_);
+    captured_ = true;
+    changed_.notify_all();
+  }
+  sink_.captured();
+}
+
+const std::byte* Snapshot::in_place(std::size_t plan, const PlannedChunk& chunk) const {
+  return copy_on_write_ ? copy_on_write_->in_place(plan, chunk) : plans_[plan]->in_place(chunk);
+}
+
+void Snapshot::copy(std::size_t plan, std::uint64_t raw_offset, std::uint64_t byte_count, std::uint32_t first_source,
+                    std::byte* out) const {
+  if (!copy_on_write_) return plans_[plan]->copy(raw_offset, byte_count, first_source, out);
+  const KernelOrderedReads scope;
+  copy_on_write_->copy(plan, raw_offset, byte_count, first_source, out);
 }
 
 void Snapshot::fence() noexcept { (void)freeze(Clock::time_point::max()); }
@@ -179,6 +224,24 @@ void Snapshot::fence_segment(std::size_t segment) noexcept {
   changed_.wait(lock, [&] { return captured_segments_[segment]; });
 }
 
+WriteGuard::Pages Snapshot::before_write(std::byte* address) noexcept {
+  const WriteGuard::Pages pages = copy_on_write_->granule_of(address);
+  fence(pages.begin, pages.size());
+  return pages;
+}
+
+void Snapshot::lost(WriteGuard::Pages pages, const char* how) noexcept {
+  Error error(ErrorCode::failed_precondition, "");
+  static_cast<void>(caught([&] {
+    error = Error(error.code(), std::string("its memory was ") + how + " before it was captured, in mode cow");
+  }));
+  for (const Extent& extent : extents_) {
+    const auto [begin, end] = plans_[extent.plan]->sources[extent.source].memory();
+    if (begin < pages.end && pages.begin < end) return sink_.fail_leaf(extent.plan, extent.source, error);
+  }
+  sink_.fail(error);
+}
+
 const std::vector<Snapshot::Extent>& Snapshot::extents_by_address() {
   std::call_once(extents_once_, [this] {
     std::vector<Extent> extents;
@@ -195,6 +258,11 @@ const std::vector<Snapshot::Extent>& Snapshot::extents_by_address() {
     extents_ = std::move(extents);
   });
   return extents_;
+}
+
+void Snapshot::finish() noexcept {
+  wait_captured(std::nullopt);
+  if (copy_on_write_) copy_on_write_->join();
 }
 
 bool Snapshot::wait_captured(std::optional<Clock::time_point> deadline) {

@@ -4,21 +4,27 @@
 //
 //   - a copier: the thread in save() or fence(), or a worker. It copies the segment into a staging block
 //     (past the cache) and hands the block to the sink;
-//   - a reader in place, in modes lazy and borrow: a worker with nothing staged to do takes the last
+//   - a reader in place, in all modes but copy: a worker with nothing staged to do takes the last
 //     pending segment, and codes it from where it lies in the caller's memory.
 //
 // The segment is captured when the copy is made, or when the reader says so. Copiers go from the front,
 // in the order in which the state is updated, readers from the back, where there is more time. A
 // thread that waits in fence() helps: it copies the next pending segment rather than sleep.
 //
+// Mode cow is mode lazy with a fence that nobody has to call: pages are protected from writes, and who writes to one
+// waits while the guard's thread captures what is in its granule (copy_on_write.h). All protection is gone
+// before anybody hears that all is captured.
+//
 // When the pool has no free block, a worker never waits for one (it may be the one that has to make
 // it free): the background copier parks, and is called again when a block comes back.
 #pragma once
 
+#include "milepost/engine/save/copy_on_write.h"
 #include "milepost/engine/save/save_options.h"
 #include "milepost/engine/save/stream_plan.h"
 #include "milepost/io/buffer_pool.h"
 #include "milepost/io/worker_pool.h"
+#include "milepost/io/write_guard.h"
 
 #include <atomic>
 #include <chrono>
@@ -26,6 +32,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -43,8 +50,10 @@ class SnapshotSink {
   virtual void drop(std::size_t segment) noexcept = 0;
   // A copier is about to wait for a block: whatever makes room should start.
   virtual void need_room() noexcept = 0;
-  // There is no memory for staging at all.
+  // The save cannot succeed.
   virtual void fail(Error error) noexcept = 0;
+  // The same of a leaf, plans[plan]->sources[source].
+  virtual void fail_leaf(std::size_t plan, std::size_t source, Error error) noexcept = 0;
   // All segments are captured; called once.
   virtual void captured() noexcept = 0;
   // Runs a task on a worker; keeps the snapshot alive until then. False: there is no memory to call one.
@@ -56,7 +65,7 @@ class SnapshotSink {
 
 // All methods may be called from several threads at once, but start() once. Once it is made nothing throws: what cannot
 // be captured for want of memory fails the sink, and is dropped.
-class Snapshot {
+class Snapshot final : private WriteGuard::Owner {
  public:
   using Clock = std::chrono::steady_clock;
 
@@ -68,7 +77,11 @@ class Snapshot {
   std::size_t plan_of(std::size_t segment) const { return segments_[segment].plan; }
   std::size_t index_of(std::size_t segment) const { return segments_[segment].index; }  // in its plan
 
-  // In mode copy returns when all is captured; `workers` help. Else at once. False: no staging memory came free by the
+  // Before start() in mode cow, and before anybody else knows of the snapshot. An error, which says why: it has to be
+  // mode copy.
+  Result<void> protect() noexcept;
+  // In mode copy returns when all is captured; `workers` help. Else at once; in mode cow when what cannot be
+  // protected is. False: no staging memory came free by the
   // deadline; the sink has been told, and what was not captured is dropped.
   bool start(SnapshotMode mode, int workers, Clock::time_point deadline = Clock::time_point::max()) noexcept;
   // Return when everything, or everything in that memory, is captured, helping.
@@ -78,13 +91,19 @@ class Snapshot {
   // For readers in place: claims the last pending segment. The reader calls mark_captured() when it has read it.
   std::optional<std::size_t> claim_back();
   void mark_captured(std::size_t segment) noexcept;
+  // For them too, as those of StreamPlan.
+  const std::byte* in_place(std::size_t plan, const PlannedChunk& chunk) const;
+  void copy(std::size_t plan, std::uint64_t raw_offset, std::uint64_t byte_count, std::uint32_t first_source,
+            std::byte* out) const;
   // Something was given back to the pool.
   void block_freed() noexcept;
 
-  bool is_captured() const { return captured_.load() == segments_.size(); }
+  bool is_captured() const { return captured_.load(); }
   std::uint64_t captured_bytes() const { return captured_bytes_.load(); }
   // False if not by the deadline.
   bool wait_captured(std::optional<Clock::time_point> deadline);
+  // Waits until all is captured and no thread of the snapshot's own is left.
+  void finish() noexcept;
 
  private:
   struct SegmentState {
@@ -99,6 +118,9 @@ class Snapshot {
     std::uint32_t plan;
     std::uint32_t source;
   };
+
+  WriteGuard::Pages before_write(std::byte* address) noexcept override;
+  void lost(WriteGuard::Pages pages, const char* how) noexcept override;
 
   bool claim(std::size_t segment) { return !segments_[segment].claimed.exchange(true); }
   std::optional<std::size_t> claim_front();
@@ -124,7 +146,8 @@ class Snapshot {
   std::vector<SegmentState> segments_;
   std::atomic<std::size_t> front_{0};
   std::atomic<std::size_t> back_;
-  std::atomic<std::size_t> captured_{0};
+  std::atomic<std::size_t> captured_count_{0};
+  std::atomic<bool> captured_{false};  // all, and whoever waits is told
   std::atomic<std::uint64_t> captured_bytes_{0};
   std::atomic<bool> parked_{false};
   std::once_flag extents_once_;
@@ -134,6 +157,9 @@ class Snapshot {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<bool> captured_segments_;
+
+  std::unique_ptr<CopyOnWrite> copy_on_write_;  // set by protect(); destroyed first: its thread uses all the rest
+  std::vector<std::size_t> at_once_;            // claimed by protect(), for start()
 };
 
 }  // namespace milepost

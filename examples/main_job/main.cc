@@ -217,7 +217,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "Threads that train")->capture_default_str()->check(CLI::Range(1, 1024));
   app.add_option("--mode", options.mode, "How the state is frozen")
       ->capture_default_str()
-      ->check(CLI::IsMember({"copy", "lazy"}));
+      ->check(CLI::IsMember({"copy", "lazy", "cow"}));
   app.add_option("--codec", options.codec, "none, fast, zstd or zstd:LEVEL")->capture_default_str();
   app.add_option("--corpus", options.corpus, "The text to train on")->capture_default_str()->check(CLI::ExistingFile);
   app.add_option("--seed", seed, "Decides when the signal strikes; random unless given");

@@ -81,13 +81,13 @@ milepost::Result<milepost::CheckpointManager> open_manager(const TrainOptions& o
                                                            std::shared_ptr<milepost::PreemptionWatcher> watcher) {
   MILEPOST_ASSIGN(const auto codec, milepost::Codec::parse(options.codec));
   MILEPOST_ASSIGN(auto policy, parse_policy(options.policy));
-  const auto mode = options.mode == "lazy" ? milepost::SnapshotMode::lazy : milepost::SnapshotMode::copy;
-  return milepost::CheckpointManager::open(options.checkpoints, {.save_interval_steps = options.save_every,
-                                                                 .save_decision_policy = std::move(policy),
-                                                                 .max_to_keep = 3,
-                                                                 .mode = mode,
-                                                                 .codec = codec,
-                                                                 .preemption = std::move(watcher)});
+  return milepost::CheckpointManager::open(options.checkpoints,
+                                           {.save_interval_steps = options.save_every,
+                                            .save_decision_policy = std::move(policy),
+                                            .max_to_keep = 3,
+                                            .mode = milepost::parse_snapshot_mode(options.mode).value(),
+                                            .codec = codec,
+                                            .preemption = std::move(watcher)});
 }
 
 // Tells of the last save once it is committed.
@@ -122,8 +122,8 @@ milepost::Result<void> train(const TrainOptions& options) {
     const Stopwatch warm_up;
     MILEPOST_TRY(manager->warm_up({{"state", tree_of(trainer)}}));
     log_warm_up(warm_up.ms());
-    // In lazy mode the state is copied while the next step computes, up to here; else this is free.
-    trainer.before_update([&] { manager->fence(); });
+    // In lazy mode the state is copied while the next step computes, up to here.
+    if (options.mode == "lazy") trainer.before_update([&] { manager->fence(); });
   }
 
   bool stopping = false;

@@ -28,7 +28,8 @@ TEST(Concurrency, TenThreadsOnOneManager) {
   const auto running = [&] { return next.load() <= last; };
   const auto save = [&] {
     for (std::int64_t step; (step = next++) <= last;) {
-      const auto saved = manager.save(step, state(step), {.force = true, .mode = static_cast<SnapshotMode>(step % 3)});
+      const auto saved = manager.save(
+          step, state(step), {.force = true, .mode = all_modes[static_cast<std::size_t>(step) % std::size(all_modes)]});
       EXPECT_TRUE(saved.has_value()) << saved.error().to_string();
     }
   };

@@ -13,6 +13,9 @@
 
 namespace milepost::testing {
 
+inline constexpr SnapshotMode all_modes[] = {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow,
+                                             SnapshotMode::cow};
+
 // Small, and with more than one worker on any machine.
 inline CheckpointManagerOptions small_options(std::shared_ptr<Store> store = nullptr) {
   CheckpointManagerOptions options;

@@ -146,7 +146,7 @@ TEST_F(Visibility, TwoManagersThatSaveTheSameStep) {
   const auto late = client();
   auto first = manager_on(disk);
   auto second = manager_on(late);
-  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : all_modes) {
     const auto step = static_cast<std::int64_t>(mode) + 1;
     EXPECT_OK(second.reload());
     EXPECT_EQ(late->stat(std::to_string(step)).error().code(), ErrorCode::not_found);

@@ -29,7 +29,7 @@ const Tree& tree_of_step(std::int64_t step) {
 
 std::vector<Setting> all_settings() {
   std::vector<Setting> settings;
-  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : all_modes) {
     for (const Codec codec : {Codec::none(), Codec::fast()}) settings.push_back({mode, codec});
   }
   settings.push_back({SnapshotMode::copy, Codec::fast(), IoBackend::threads});

@@ -108,7 +108,7 @@ TEST(Manager, AFileThatCannotBeClosedFailsItsSave) {
 
 // The caller may do what it likes with the state once it has heard of an error, in every mode.
 TEST(Manager, WhatIsSavedAllTheSameIsFrozenBefore) {
-  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow, SnapshotMode::cow}) {
     auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
     auto manager = open_manager(small_options(faults));
     faults->inject({.operations = {Operation::write}});
@@ -278,7 +278,7 @@ TEST(Manager, CloseEndsSavingButNotReading) {
 TEST(Manager, ItsEndWaitsForTheSaveInFlight) {
   auto store = std::make_shared<SimulatedStore>();
   auto hooks = std::make_shared<HookStore>(store);
-  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : all_modes) {
     const auto step = static_cast<std::int64_t>(mode);
     const Tree tree = small_tree(9);
     Stop stop(*hooks, Operation::rename);

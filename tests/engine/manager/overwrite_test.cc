@@ -99,7 +99,7 @@ TEST_F(Overwrite, OfAStepThatSomebodyReadsIsRefusedAtOnce) {
   auto manager = open_manager(small_options(hooks));
   save_all(manager, {1});
   std::optional<StepReader> reader = manager.open_step(1).value();
-  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : all_modes) {
     const auto refused = manager.save(1, state(5), {.overwrite = true, .mode = mode});
     ASSERT_TRUE(refused.has_error());
     EXPECT_EQ(refused.error().code(), ErrorCode::unavailable);

@@ -50,7 +50,7 @@ TEST(Stress, SaversWaitersReadersAndRemovers) {
                                         {.metrics = {{"loss", static_cast<double>(step % 7)}},
                                          .force = true,
                                          .overwrite = step % 13 == 0,
-                                         .mode = static_cast<SnapshotMode>(step % 3)});
+                                         .mode = all_modes[static_cast<std::size_t>(step) % std::size(all_modes)]});
         if (saved.has_error()) expect_excused(saved.error());
       }
     };

@@ -152,7 +152,7 @@ TEST(Fault, OfASecondOperationLosesNothingEither) {
                       .takes_effect = random() % 4 == 0});
       bool told = false;
       for (const std::int64_t step : {3, 4}) {
-        const auto saved = manager.save(step, three_items(step), {.mode = static_cast<SnapshotMode>(random() % 3)});
+        const auto saved = manager.save(step, three_items(step), {.mode = all_modes[random() % std::size(all_modes)]});
         const auto waited = manager.wait_until_finished();
         const bool good = saved.has_value() && waited.has_value();
         if (good) committed = step;

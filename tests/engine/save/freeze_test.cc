@@ -49,12 +49,14 @@ template <class Release> void expect_content_of_the_call(SnapshotMode mode, cons
   }
 }
 
-TEST(Freeze, CopyNeedsNoFence) {
-  expect_content_of_the_call(SnapshotMode::copy, [](CheckpointManager&, const Tree& tree, Gate&) { scribble(tree); });
+TEST(Freeze, CopyAndCowNeedNoFence) {
+  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::cow}) {
+    expect_content_of_the_call(mode, [](CheckpointManager&, const Tree& tree, Gate&) { scribble(tree); });
+  }
 }
 
 TEST(Freeze, FenceCapturesAll) {
-  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : all_modes) {
     expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate&) {
       manager.fence();
       scribble(tree);
@@ -64,7 +66,7 @@ TEST(Freeze, FenceCapturesAll) {
 
 // The whole memory of a leaf, or a piece of it.
 TEST(Freeze, FenceCapturesThatMemory) {
-  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow, SnapshotMode::cow}) {
     expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate&) {
       for_each_leaf(tree, [&](const std::string&, const Tree& leaf) {
         const auto* tensor = leaf.get_if<Tensor>();
@@ -88,7 +90,7 @@ TEST(Freeze, FenceCapturesThatMemory) {
 }
 
 TEST(Freeze, BorrowedMemoryIsFreeOnceCaptured) {
-  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : {SnapshotMode::lazy, SnapshotMode::borrow, SnapshotMode::cow}) {
     expect_content_of_the_call(mode, [](CheckpointManager& manager, const Tree& tree, Gate& gate) {
       gate.open();
       EXPECT_TRUE(manager.wait_until(SaveEvent::captured).value());
@@ -129,7 +131,7 @@ TEST(Staging, StreamsWithinItsBound) {
   Tree tree;
   for (int i = 0; i < 4; ++i) tree[std::to_string(i)] = make_tensor(DType::f32, {1 << 20}, Layout::packed, 1);
   const Tree expected = tree;
-  for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
+  for (const SnapshotMode mode : all_modes) {
     for (const Codec codec : freeze_codecs) {
       if (mode != SnapshotMode::copy && codec.kind == Codec::Kind::none) continue;
       SimulatedStore store;

@@ -9,7 +9,6 @@
 namespace milepost::testing {
 namespace {
 
-constexpr SnapshotMode modes[] = {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow};
 const Codec codecs[] = {Codec::none(), Codec::fast(), Codec::zstd(3)};
 
 CheckpointManager in_memory() { return open_manager(small_options(std::make_shared<SimulatedStore>())); }
@@ -33,7 +32,7 @@ class Saver {
 TEST(RoundTrip, EveryDtypeLayoutAndLeaf) {
   const Tree tree = full_tree(1);
   Saver saver;
-  for (const SnapshotMode mode : modes) {
+  for (const SnapshotMode mode : all_modes) {
     for (const Codec codec : codecs) {
       SCOPED_TRACE(std::string(to_string(mode)) + " " + codec.to_string());
       const auto step = saver.save({{"state", tree}}, mode, codec);
@@ -55,7 +54,7 @@ TEST(RoundTrip, LeavesAsItems) {
                         Tree::map(),
                         Tree::list()};
   Saver saver;
-  for (const SnapshotMode mode : modes) {
+  for (const SnapshotMode mode : all_modes) {
     for (const Codec codec : codecs) {
       Items items;
       for (const Tree& tree : trees) items.push_back({"item " + std::to_string(items.size()), tree});
@@ -92,7 +91,7 @@ TEST(RoundTripProperty, AnyTrees) {
   Saver saver;
   EXPECT_TRUE(rc::check([&] {
     const auto seeds = *rc::gen::resize(4, rc::gen::nonEmpty(rc::gen::arbitrary<std::vector<std::uint64_t>>()));
-    const SnapshotMode mode = modes[*rc::gen::inRange(0, 3)];
+    const SnapshotMode mode = all_modes[*rc::gen::inRange<std::size_t>(0, std::size(all_modes))];
     const Codec codec = codecs[*rc::gen::inRange(0, 3)];
     const Layout layout = *rc::gen::element(Layout::packed, Layout::transposed, Layout::sliced, Layout::reversed);
     Items items;
@@ -130,7 +129,7 @@ TEST(RoundTrip, OnDisk) {
     auto manager = open_manager(options, directory.string());
     const std::int64_t first = manager.latest_step().value_or(0) + 1;
     for (std::int64_t i = 0; i < 3; ++i) {
-      ASSERT_TRUE(manager.save(first + i, {{"state", tree}}, {.mode = modes[i], .codec = codecs[i]}).value());
+      ASSERT_TRUE(manager.save(first + i, {{"state", tree}}, {.mode = all_modes[i], .codec = codecs[i]}).value());
     }
     EXPECT_OK(manager.wait_until_finished());
     for (std::int64_t i = 0; i < 3; ++i) EXPECT_HOLDS(manager, first + i, tree);

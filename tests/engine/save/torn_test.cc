@@ -84,7 +84,7 @@ TEST(Torn, NoSaveIs) {
   std::mt19937_64 random(seed());
   const auto count = trials<std::int64_t>(100, 10'000);
   for (std::int64_t step = 0; step < count; ++step) {
-    const auto mode = static_cast<SnapshotMode>(step % 3);
+    const auto mode = all_modes[static_cast<std::size_t>(step) % std::size(all_modes)];
     const Codec codec = random() % 2 == 0 ? Codec::none() : Codec::fast();
     const bool streaming = in_full() && step % 1000 == 0;
     const bool mid_size = !streaming && random() % 4 == 0;
@@ -93,8 +93,9 @@ TEST(Torn, NoSaveIs) {
                       : random() % 2 == 0 ? small_tree(random())
                                           : random_tree(random());
     AwaitLeave await_leave = at_once;
-    if (mode != SnapshotMode::copy) await_leave = random() % 2 == 0 ? after_fence : after_capture;
-    if (mode != SnapshotMode::copy && (mid_size || streaming) && random() % 2 == 0) await_leave = leaf_by_leaf;
+    const bool needs_fence = mode == SnapshotMode::lazy || mode == SnapshotMode::borrow;
+    if (needs_fence) await_leave = random() % 2 == 0 ? after_fence : after_capture;
+    if (needs_fence && (mid_size || streaming) && random() % 2 == 0) await_leave = leaf_by_leaf;
     ASSERT_EQ(torn_by(manager, step, tree, {.mode = mode, .codec = codec}, await_leave), "")
         << "step " << step << ", " << to_string(mode) << ", " << codec.to_string() << ", seed " << seed();
   }
