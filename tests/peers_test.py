@@ -294,7 +294,7 @@ class Restoring(unittest.TestCase):
     def events_of(self, existing=True):
         with mock.patch.dict(sys.modules, numpy=mock.MagicMock(), ml_dtypes=mock.MagicMock()):
             import trial
-        events, figures = [], {}
+        events, figures = [], {"state_bytes": 2 * GB}
 
         def notes(event):
             return lambda *_: events.append(event)
@@ -303,9 +303,12 @@ class Restoring(unittest.TestCase):
         peer.restore = lambda _: events.append("fresh") or {}
         if not existing:
             peer.restore_existing = mock.Mock(side_effect=trial.Unsupported)
-        with mock.patch.multiple(trial.measuring, make_cold=notes("cold"), make_warm=notes("warm")), \
+        ready = mock.Mock()
+        with mock.patch.multiple(trial.measuring, make_cold=notes("cold"), make_warm=notes("warm"), make_memory_ready=ready), \
                 mock.patch.object(trial.states, "touch", notes("touch")):
             trial.restore_all(peer, "directory", "leaf", figures)
+        self.assertEqual([mock.call(2 * GB)] * 6, ready.call_args_list)
+        del figures["state_bytes"]
         return events, figures
 
     def test_first_what_has_just_been_saved_then_cold_and_warm(self):
