@@ -32,9 +32,11 @@ Pages page_at(std::byte* address) { return {address, address + system_page_bytes
 class Listener final : public WriteGuard::Owner {
  public:
   Pages before_write(std::byte* address) noexcept override {
-    if (then) then(address);
-    const std::lock_guard lock(mutex_);
-    asked_.push_back(address);
+    {
+      const std::lock_guard lock(mutex_);
+      asked_.push_back(address);
+    }
+    if (then) then(address);  // may wake the writer
     return page_at(address);
   }
   void lost(Pages pages, const char* how) noexcept override {
