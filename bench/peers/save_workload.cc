@@ -82,7 +82,6 @@ void save_workload(const Trial& trial, const Tree& state, const std::string& lea
   checked(manager.delete_step(0));
   sync_file_system(trial.directory);
 
-  make_memory_ready(byte_count(state));
   ResidentMemory::reset_peak();
   const double cpu_before = cpu_seconds();
   const double durable = seconds([&] {

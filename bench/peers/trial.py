@@ -89,7 +89,6 @@ def save_workload(make, state, directory, leaf, parts):
     peer.remove(0)
     measuring.sync_file_system(directory)
 
-    measuring.make_memory_ready(int(figures["state_bytes"]))
     measuring.reset_peak()
     cpu_before = measuring.cpu_seconds()
     start = time.perf_counter()
