@@ -123,8 +123,7 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
     return within_step(invalid("step_name_format does not parse the name that it gives the step"), step);
   }
   const SnapshotMode mode = options.mode.value_or(options_.mode);
-  const auto free = options.overwrite ? check_replaceable(step)
-                                      : check_free(step, mode == SnapshotMode::copy || mode == SnapshotMode::cow);
+  const auto free = options.overwrite ? check_replaceable(step) : check_free(step, is_frozen_in_call(mode));
   if (free.has_error()) return within_step(free.error(), step);
 
   // Decided anew: what is left now is known, not predicted.

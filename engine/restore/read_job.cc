@@ -245,7 +245,7 @@ Result<void> ReadProgress::check() const {
 
 Result<void> read_chunks(const RestoreContext& context, const ItemFiles& item, const ReadPlan& plan,
                          ReadProgress& progress, const ChunkErrorFn& on_error) {
-  if (context.before_writing && !plan.check_only) context.before_writing();
+  if (context.before_writing && !plan.check_only && !plan.parts.empty()) context.before_writing();
   return ReadJob(context, item, plan, progress, on_error).run();
 }
 

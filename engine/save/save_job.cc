@@ -32,10 +32,6 @@ SaveJob::SaveJob(const SaveContext& context, SaveRequest request, Clock::time_po
 
 SaveJob::~SaveJob() = default;
 
-bool SaveJob::is_frozen_in_call() const {
-  return request_.mode == SnapshotMode::copy || request_.mode == SnapshotMode::cow;
-}
-
 void SaveJob::plan() {
   const TraceSlice slice("plan");
   items_.resize(request_.items.size());
@@ -91,7 +87,7 @@ void SaveJob::let_write() noexcept {
 }
 
 bool SaveJob::capture(Clock::time_point deadline) noexcept {
-  if (!is_frozen_in_call()) return true;  // run() begins with it
+  if (!is_frozen_in_call(request_.mode)) return true;  // run() begins with it
   plan_if_there_is_memory();
   return snapshot_->start(mode_, context_.workers->size(), deadline);
 }
@@ -141,7 +137,7 @@ void SaveJob::report_progress() noexcept {
 // --- The control thread.
 
 Result<SaveReport> SaveJob::run() noexcept {
-  if (is_frozen_in_call()) {
+  if (is_frozen_in_call(request_.mode)) {
     snapshot();  // planned by the caller's thread
   } else {
     plan_if_there_is_memory();

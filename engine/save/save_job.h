@@ -58,6 +58,9 @@ struct SaveRequest {
   bool overwrite = false;  // a step that is there; see Attempt::publish
 };
 
+// Whether save() returns only when the state may change.
+inline bool is_frozen_in_call(SnapshotMode mode) { return mode == SnapshotMode::copy || mode == SnapshotMode::cow; }
+
 // All methods may be called from several threads at once, but capture() and run() once each. Once it is made it throws
 // nothing: where memory is lacking, the save fails.
 class SaveJob final : public std::enable_shared_from_this<SaveJob>, private SnapshotSink {
@@ -129,7 +132,6 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
     std::size_t bytes = 0;  // padded
   };
 
-  bool is_frozen_in_call() const;
   void plan();
   void plan_if_there_is_memory() noexcept;
 
