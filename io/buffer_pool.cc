@@ -1,6 +1,7 @@
 #include "milepost/io/buffer_pool.h"
 
 #include "milepost/io/caught.h"
+#include "milepost/io/populate.h"
 #include "milepost/io/trace.h"
 
 #include <sys/mman.h>
@@ -42,14 +43,8 @@ std::byte* map_aligned(std::size_t bytes, bool huge_pages) {
 
 // Returns 0 or the errno.
 int touch(std::byte* begin, std::size_t bytes) {
-#ifdef MADV_POPULATE_WRITE
-  int result = 0;
-  do {
-    result = ::madvise(begin, bytes, MADV_POPULATE_WRITE);
-  } while (result != 0 && (errno == EINTR || errno == EAGAIN));
-  if (result == 0) return 0;
-  if (errno != EINVAL) return errno;  // EINVAL: a kernel before 5.14
-#endif
+  const int populated = PageRange(begin, bytes).populate();
+  if (populated != EINVAL) return populated;
   for (std::size_t at = 0; at < bytes; at += page_bytes) *static_cast<volatile std::byte*>(begin + at) = std::byte{0};
   return 0;
 }

@@ -1,6 +1,7 @@
 #include "milepost/engine/restore/read_job.h"
 
 #include "milepost/io/caught.h"
+#include "milepost/io/populate.h"
 #include "milepost/io/trace.h"
 
 #include <algorithm>
@@ -12,11 +13,12 @@
 namespace milepost {
 namespace {
 
-// Reads in flight at once, of up to 4 MiB each: past the knee of every disk measured. Disks finish many of them
-// at the same moment: the next ones must not wait until what was read is decoded.
-constexpr std::size_t read_depth_max = 8;
+// In flight at once, in reads of up to 4 MiB each: past the knee of every disk measured. Counted in bytes, since where
+// a leaf begins and ends its chunks are small. Disks finish many reads at the same moment: the next ones must not wait
+// until what was read is decoded.
+constexpr std::size_t bytes_in_flight_max = 8 * chunk_bytes_max;
 // Chunks being read or decoded.
-constexpr std::size_t chunks_held_max = 2 * read_depth_max;
+constexpr std::size_t chunks_held_max = 16;
 
 class ReadJob {
  public:
@@ -29,9 +31,10 @@ class ReadJob {
     for (const ChunkRead& read : plan_.reads) {
       {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return reading_ < read_depth_max && held_ < chunks_held_max; });
+        const std::size_t bytes = chunk_of(read).stored_bytes;
+        changed_.wait(lock, [&] { return bytes_in_flight_ + bytes <= bytes_in_flight_max && held_ < chunks_held_max; });
         if (stopped_) break;
-        ++reading_;
+        bytes_in_flight_ += bytes;
         ++held_;
       }
       BufferLease block;
@@ -39,7 +42,7 @@ class ReadJob {
         auto lease = context_.staging->acquire();
         if (lease.has_error()) {
           finish(read, lease.error());
-          read_done();
+          read_done(read);
           leave();
           break;
         }
@@ -79,16 +82,33 @@ class ReadJob {
   // Files without a header pad each chunk with zeros.
   bool is_padded(const ChunkRead& read) const { return item_.manifest.streams[read.stream].data_offset == 0; }
 
-  // A block that is empty is for a chunk that is read in place.
+  // A block that is empty is for a chunk that is read in place. Whoever starts a direct read into memory that was never
+  // touched has all of it cleared within that call: the workers do that side by side, ahead of it.
   void start(const ChunkRead& read, BufferLease lease) noexcept {
     {
       const std::lock_guard lock(mutex_);
       ++completing_;
     }
+    if (lease) return read_into(read, std::move(lease));
+    const PageRange pages(destination_of(read), chunk_of(read).stored_bytes);
+    if (pages.is_resident()) return read_into(read, {});
+    const auto posted = caught([&] {
+      context_.workers->post([this, &read, pages] {
+        static_cast<void>(pages.populate());  // a wish: without it the read only takes longer to start
+        read_into(read, {});
+      });
+    });
+    if (posted.has_error()) not_started(read, posted.error());
+  }
+
+  void read_into(const ChunkRead& read, BufferLease lease) noexcept {
     const auto started = caught([&] { start_read(read, std::move(lease)); });
-    if (started.has_value()) return;
-    finish(read, started.error());
-    read_done();
+    if (started.has_error()) not_started(read, started.error());
+  }
+
+  void not_started(const ChunkRead& read, const Error& error) noexcept {
+    finish(read, error);
+    read_done(read);
     leave();
     completed();
   }
@@ -101,7 +121,7 @@ class ReadJob {
     const auto block = std::make_shared<BufferLease>(std::move(lease));
     item_.files[read.stream]->read_at(chunk.file_offset, {*block ? block->data() : destination_of(read), bytes},
                                       [this, &read, block](Result<std::size_t> result) {
-                                        read_done();
+                                        read_done(read);
                                         decode_later(read, block, result);
                                         // Only now is this thread done with the workers, which may go after run().
                                         completed();
@@ -194,9 +214,9 @@ class ReadJob {
     changed_.notify_all();
   }
 
-  void read_done() noexcept {
+  void read_done(const ChunkRead& read) noexcept {
     const std::lock_guard lock(mutex_);
-    --reading_;
+    bytes_in_flight_ -= chunk_of(read).stored_bytes;
     changed_.notify_all();
   }
 
@@ -217,9 +237,9 @@ class ReadJob {
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::size_t reading_ = 0;     // until their bytes are there
-  std::size_t held_ = 0;        // until they are processed
-  std::size_t completing_ = 0;  // until they are handed to a worker
+  std::size_t bytes_in_flight_ = 0;  // until they are there
+  std::size_t held_ = 0;             // chunks, until they are processed
+  std::size_t completing_ = 0;       // chunks, until they are handed to a worker
   bool stopped_ = false;
   Result<void> lost_;  // what on_error_ threw
 };
