@@ -235,8 +235,12 @@ MUTANTS = {
     "engine/restore/read_job.cc": [
         "item_.manifest.streams[read.stream].data_offset == 0",
         ("part.begin > chunk.raw_offset || chunk.raw_offset + chunk.raw_bytes > part.end", "false"),
-        ("if (whole_blocks && reinterpret_cast", "if (reinterpret_cast"),
-        ("(whole_blocks || !is_padded(read)) && file", "file"),
+        ("read.part_count != 1 || plan_.check_only", "read.part_count != 1"),
+        ("if (!destination || chunk.encoding != ChunkEncoding::raw) return false;", "if (!destination) return false;"),
+        ("chunk.stored_bytes % io_alignment == 0", "true"),
+        ("reinterpret_cast<std::uintptr_t>(destination) % file.memory_alignment() == 0", "true"),
+        ("whole_blocks || !is_padded(read)", "true"),
+        ("file.is_cached(chunk.file_offset, chunk.stored_bytes)", "true"),
         "if (taken.has_error()) report(read, taken.error(), &part);",
     ],
     "engine/restore/target.cc": [

@@ -108,6 +108,36 @@ TEST(RestoreInPlace, WhatIsPaddedGoesByABlock) {
   EXPECT_EQ(InPlace(64, Codec::zstd(1), true).reads(), 2U);
 }
 
+// Coded to whole blocks, which is chance.
+TEST(RestoreInPlace, WhatIsCodedGoesByABlock) {
+  constexpr std::size_t bytes = std::size_t{1} << 20;
+  Tensor content = Tensor::allocate(DType::u8, {bytes}).value();
+  const Tensor noise = make_tensor(DType::u8, {bytes / 2}, Layout::packed, 9);
+  ChunkEncoder encoder;
+  std::vector<std::byte> out(encoded_bytes_max(bytes));
+  std::size_t stored = 1;
+  for (std::size_t noisy = bytes / 4; stored % io_alignment != 0; noisy += io_alignment - stored % io_alignment) {
+    ASSERT_LT(noisy, noise.byte_count());
+    std::memset(content.data(), 0, bytes);
+    std::memcpy(content.data(), noise.data(), noisy);
+    const auto coded = encoder.encode(Codec::zstd(1), ElementKind::other, {content.data(), bytes}, out);
+    stored = coded.value().stored_bytes;
+  }
+  ASSERT_LT(stored, bytes);
+
+  const auto store = std::make_shared<ReadingStore>(std::make_shared<SimulatedStore>());
+  CheckpointManager manager = open_manager(small_options(store));
+  Tree saved;
+  saved["content"] = content;
+  ASSERT_TRUE(manager.save(1, {{"state", saved}}, {.codec = Codec::zstd(1)}).value());
+  ASSERT_EQ(error_of(manager.wait_until_finished()), "");
+  ASSERT_EQ(read_files(*store, "1").at("1/state/data-0.bin").size(), stored);
+  Tree target;
+  target["content"] = Tensor::allocate(DType::u8, {bytes}).value();
+  EXPECT_EQ(error_of(manager.restore(1, {.items = {{.name = "state", .target = target}}})), "");
+  EXPECT_EQ(difference(saved, target), "");
+}
+
 // Though a small leaf comes before them in the tree, and each other's chunks are not theirs.
 TEST(RestoreInPlace, LeavesOfWholePagesHaveChunksOfTheirOwn) {
   for (const SnapshotMode mode : {SnapshotMode::copy, SnapshotMode::lazy, SnapshotMode::borrow}) {
