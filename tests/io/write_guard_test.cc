@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -25,10 +24,11 @@ namespace milepost::testing {
 namespace {
 
 using Pages = WriteGuard::Pages;
+using Losses = std::vector<std::pair<std::byte*, std::string>>;
 
 Pages page_at(std::byte* address) { return {address, address + system_page_bytes()}; }
 
-// Notes what it hears, and lets everybody write to the page in question.
+// Notes what it hears, and lets everybody write to the page in question unless told otherwise.
 class Listener final : public WriteGuard::Owner {
  public:
   Pages before_write(std::byte* address) noexcept override {
@@ -37,12 +37,11 @@ class Listener final : public WriteGuard::Owner {
       asked_.push_back(address);
     }
     if (then) then(address);  // may wake the writer
-    return page_at(address);
+    return answer(address);
   }
   void lost(Pages pages, const char* how) noexcept override {
     const std::lock_guard lock(mutex_);
     lost_.emplace_back(pages.begin, how);
-    changed_.notify_all();
   }
 
   std::vector<std::byte*> asked() {
@@ -50,19 +49,16 @@ class Listener final : public WriteGuard::Owner {
     std::sort(asked_.begin(), asked_.end());
     return asked_;
   }
-  std::pair<std::byte*, std::string> wait_for_loss() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !lost_.empty(); });
-    return lost_.front();
-  }
+  // All that is lost by the guard's end is told by then.
+  Losses lost() const { return lost_; }
 
   std::function<void(std::byte*)> then;
+  std::function<Pages(std::byte*)> answer = page_at;
 
  private:
   std::mutex mutex_;
-  std::condition_variable changed_;
   std::vector<std::byte*> asked_;
-  std::vector<std::pair<std::byte*, std::string>> lost_;
+  Losses lost_;
 };
 
 class WriteGuards : public ::testing::Test {
@@ -130,8 +126,36 @@ TEST_F(WriteGuards, TheEndWakesWhoWaits) {
     guard->end();  // as when the last segment of a snapshot is captured
   };
   guard = protect({memory.pages()}, listener);
-  std::memset(memory.data(), 1, memory.size());
+  *memory.page(0) = std::byte{1};
+  ASSERT_FALSE(is_protected(memory.page(1)));
+  *memory.page(1) = std::byte{1};
   EXPECT_EQ(listener.asked(), (std::vector{memory.page(0)}));
+}
+
+TEST_F(WriteGuards, TheEndIsThatOfWhatIsAroundForeignMemory) {
+  const MappedPages memory(4);
+  Listener listener;
+  const auto guard = protect({memory.pages()}, listener);
+  const UniqueFd self(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::mmap(memory.page(1), system_page_bytes(), PROT_READ, MAP_PRIVATE | MAP_FIXED, self.get(), 0),
+            memory.page(1));
+  ASSERT_TRUE(is_protected(memory.page(3)));
+  guard->end();
+  for (const std::size_t index : {0, 2, 3}) ASSERT_FALSE(is_protected(memory.page(index))) << index;
+}
+
+// As when memory beside it was unmapped meanwhile.
+TEST_F(WriteGuards, WhoWritesGoesOnThoughMoreIsNamedThanIsProtected) {
+  const MappedPages memory(4);
+  Listener listener;
+  std::unique_ptr<WriteGuard> guard;
+  listener.answer = [&](std::byte*) { return memory.pages(); };
+  listener.then = [&](std::byte*) {
+    if (listener.asked().size() > 1) guard->end();
+  };
+  guard = protect({page_at(memory.page(0)), page_at(memory.page(3))}, listener);
+  *memory.page(3) = std::byte{1};
+  EXPECT_EQ(listener.asked(), (std::vector{memory.page(3)}));
 }
 
 TEST_F(WriteGuards, TellWhatIsUnmapped) {
@@ -143,7 +167,8 @@ TEST_F(WriteGuards, TellWhatIsUnmapped) {
     begin = memory.data();
     guard = protect({page_at(memory.page(1))}, listener);
   }
-  EXPECT_EQ(listener.wait_for_loss(), std::pair(begin, std::string("unmapped")));
+  guard->end();
+  EXPECT_EQ(listener.lost(), (Losses{{begin, "unmapped"}}));
 }
 
 TEST_F(WriteGuards, TellWhatIsEmptied) {
@@ -151,7 +176,8 @@ TEST_F(WriteGuards, TellWhatIsEmptied) {
   Listener listener;
   const auto guard = protect({memory.pages()}, listener);
   EXPECT_EQ(::madvise(memory.page(2), system_page_bytes(), MADV_DONTNEED), 0);
-  EXPECT_EQ(listener.wait_for_loss(), std::pair(memory.page(2), std::string("emptied")));
+  guard->end();
+  EXPECT_EQ(listener.lost(), (Losses{{memory.page(2), "emptied"}}));
 }
 
 TEST_F(WriteGuards, TellWhatIsMovedAndLetItGo) {
@@ -165,8 +191,9 @@ TEST_F(WriteGuards, TellWhatIsMovedAndLetItGo) {
   ASSERT_EQ(
       ::mremap(memory, 4 * system_page_bytes(), 4 * system_page_bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, place.data()),
       place.data());
-  EXPECT_EQ(listener.wait_for_loss(), std::pair(begin, std::string("moved")));
   guard->end();
+  EXPECT_EQ(listener.lost().at(0), (Losses::value_type{begin, "moved"}));
+  ASSERT_FALSE(is_protected(place.data()));
   std::memset(place.data(), 1, place.size());
 }
 
@@ -188,6 +215,7 @@ TEST_F(WriteGuards, AChildSeesPlainMemoryAndKeepsNothingProtected) {
   *memory.page(0) = std::byte{1};
   EXPECT_EQ(listener.asked(), (std::vector{memory.page(0)}));
   guard.reset();
+  ASSERT_FALSE(is_protected(memory.page(1)));
   std::memset(memory.data(), 2, memory.size());
   EXPECT_EQ(listener.asked().size(), 1u);
   ::close(ends[0]);

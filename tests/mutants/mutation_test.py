@@ -51,6 +51,7 @@ EXECUTABLES = {
 }
 AREAS = {
     "io/codec/": ["io Chunk*:Codec*:Hostile*:Kinds/*:Planes*:Targets/*", "engine Hostile*"],
+    "io/write_guard": ["io WriteGuards*", "engine CopyOnWrite*:LostMemory*"],
     "io/": ["io PosixS*:Stores/*", "ring *"],
     "policy/": ["policy *"],
     "engine/format/": ["format *"],
@@ -58,7 +59,13 @@ AREAS = {
     "engine/collector": ["engine Collector*", "manager RemovalFailure*"],
     "engine/manager/": ["manager *", "restore Lease*"],
     "engine/restore/": ["restore *", "engine Hostile*"],
-    "engine/save/": ["manager Overwrite*:Manager*:Metadata*:Failures*", "engine *Crash*:Freeze*:RoundTrip*:*Fault*"],
+    "engine/save/copy_on_write": ["engine CopyOnWriteSnapshot*", "engine CopyOnWrite*:LostMemory*"],
+    "engine/save/snapshot": ["engine CopyOnWriteSnapshot*", "engine CopyOnWrite*:LostMemory*:Freeze*"],
+    "engine/save/stream_plan": ["engine StreamPlans*", "engine RoundTrip*:Freeze*:CopyOnWrite*"],
+    "engine/save/": [
+        "manager Overwrite*:Manager*:Metadata*:Failures*",
+        "engine *Crash*:CopyOnWrite*:Freeze*:RoundTrip*:*Fault*",
+    ],
     "engine/": ["manager Metadata*", "restore DamagedRootRecord*", "engine Manager*:Catalog*:Crash*"],
 }
 ALL = [f"{name} *" for name in EXECUTABLES]

@@ -1,12 +1,16 @@
 // Memory of whole pages, unmapped at the end.
 #pragma once
 
+#include "milepost/io/unique_fd.h"
 #include "milepost/io/write_guard.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -32,6 +36,18 @@ class MappedPages {
   std::size_t bytes_;
   void* begin_;
 };
+
+// Whether a write to the page of this address would have to wait, as the kernel tells in /proc/self/pagemap (5.13).
+inline bool is_protected(const std::byte* address) {
+  constexpr std::uint64_t write_protected = std::uint64_t{1} << 57;
+  const UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  const std::uintptr_t page = reinterpret_cast<std::uintptr_t>(address) / system_page_bytes();
+  std::uint64_t entry = 0;
+  if (::pread(pagemap.get(), &entry, sizeof entry, static_cast<off_t>(page * sizeof entry)) != sizeof entry) {
+    throw std::runtime_error("/proc/self/pagemap");
+  }
+  return (entry & write_protected) != 0;
+}
 
 // Why this process cannot protect memory; empty: it can.
 inline std::string why_no_write_guard() {
