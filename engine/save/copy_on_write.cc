@@ -112,7 +112,6 @@ bool CopyOnWrite::keep(std::size_t plan, std::vector<Kept>& pieces) {
   std::uint64_t bytes = 0;
   for (const Kept& piece : pieces) bytes += piece.bytes;
   const std::size_t block_bytes = staging_.block_bytes();
-  if (bytes > block_bytes) return false;
   if (blocks_.empty() || block_used_ + bytes > block_bytes) {
     const std::size_t blocks_max = std::max<std::size_t>(staging_.stats().capacity_bytes / block_bytes / 4, 1);
     if (blocks_.size() == blocks_max) return false;
