@@ -23,12 +23,11 @@ Result<Look> look(Store& store, const StepNaming& naming) {
     if (entry.type != EntryType::directory) continue;
     const auto step = naming.parse(entry.name);
     if (!step) continue;
-    const auto record = store.stat(entry.name + '/' + std::string(step_record_name));
-    if (record.has_value()) {
-      if (record->type == EntryType::file) found.steps.push_back(*step);
+    MILEPOST_ASSIGN(const bool committed, store.has_file(entry.name + '/' + std::string(step_record_name)));
+    if (committed) {
+      found.steps.push_back(*step);
       continue;
     }
-    if (record.error().code() != ErrorCode::not_found) return record.error();
     const auto directory = store.stat(entry.name);
     if (directory.has_value()) continue;  // somebody else's
     if (directory.error().code() != ErrorCode::not_found) return directory.error();

@@ -17,15 +17,19 @@ namespace {
 
 constexpr int always = O_CLOEXEC | O_NOFOLLOW;
 
-int openat2_beneath(int directory, const char* path, int flags) {
+int openat2_again(int directory, const char* path, int flags, std::uint64_t resolve) {
   open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | always);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+  how.resolve = resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   long fd = 0;
   do {
     fd = ::syscall(SYS_openat2, directory, path, &how, sizeof how);
   } while (fd < 0 && (errno == EINTR || errno == EAGAIN));  // EAGAIN: a rename elsewhere made the kernel unsure
   return static_cast<int>(fd);
+}
+
+int openat2_beneath(int directory, const char* path, int flags) {
+  return openat2_again(directory, path, flags | O_NOFOLLOW, RESOLVE_BENEATH);
 }
 
 int openat_again(int directory, const char* path, int flags) {
@@ -161,6 +165,16 @@ Result<UniqueFd> PosixRoot::open_beneath(const std::string& path, int flags) con
   UniqueFd fd(open_raw(path, flags));
   if (!fd) return failure("open", path);
   return fd;
+}
+
+// Who wants a directory is refused anything else before it is opened, a link (without O_NOFOLLOW) with another error
+// than a file. RESOLVE_BENEATH would slow the kernel's walk down; after check() and without links no path leads out.
+Result<bool> PosixRoot::ends_at_file(const std::string& path) const {
+  MILEPOST_TRY(check(path));
+  const UniqueFd directory(openat2_again(fd_.get(), path.c_str(), O_PATH | O_DIRECTORY, 0));
+  if (directory || errno == ENOENT || errno == ELOOP) return false;
+  if (errno == ENOTDIR) return true;
+  return failure("stat", path);
 }
 
 Result<PosixRoot::Place> PosixRoot::locate(const std::string& path) const {

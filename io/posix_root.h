@@ -35,6 +35,11 @@ class PosixRoot {
   // Opens what `path` names; flags as in open(2), close-on-exec and no-follow are added.
   Result<UniqueFd> open_beneath(const std::string& path, int flags) const;
 
+  bool has_openat2() const { return has_openat2_; }
+  // Whether `path` leads to something that is neither a directory nor a link, or comes to an end at such a thing on
+  // the way. A single call, which opens nothing; needs openat2.
+  Result<bool> ends_at_file(const std::string& path) const;
+
   // A directory, and the name of an entry in it.
   struct Place {
     int directory() const { return opened ? opened.get() : root; }

@@ -210,6 +210,10 @@ class PosixStoreImplementation final : public Store {
                      .modified_unix_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
   }
 
+  Result<bool> has_file(const std::string& path) override {
+    return root_.has_openat2() ? root_.ends_at_file(path) : Store::has_file(path);
+  }
+
   Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& path, LockKind kind) override {
     for (;;) {
       MILEPOST_ASSIGN(UniqueFd fd, root_.open_beneath(path, O_RDONLY | O_DIRECTORY));

@@ -36,6 +36,13 @@ class Waiter {
 
 }  // namespace
 
+Result<bool> Store::has_file(const std::string& path) {
+  const auto info = stat(path);
+  if (info.has_value()) return info->type == EntryType::file;
+  if (info.error().code() == ErrorCode::not_found) return false;
+  return info.error();
+}
+
 Result<void> write_at(WriteFile& file, std::uint64_t offset, std::span<const std::byte> data) {
   Waiter waiter;
   file.write_at(offset, data, waiter.completion());

@@ -142,6 +142,10 @@ class Store {
   // All entries, in no particular order, without "." and "..".
   virtual Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) = 0;
   virtual Result<EntryInfo> stat(const std::string& path) = 0;
+  // Whether there is a file of this name in a directory that was listed as one: quick, for those who ask thousands of
+  // times. A pipe, a socket or a device may pass for a file, and so may a name below what is no directory any more;
+  // open_file() refuses those.
+  virtual Result<bool> has_file(const std::string& path);
   // Never waits: unavailable if somebody (also this process) holds a lock that excludes this one. What is
   // locked is what has that name at a moment when the lock is held already: not_found if it was removed or
   // renamed meanwhile. failed_precondition where the file system has no locks.

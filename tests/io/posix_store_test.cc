@@ -171,6 +171,8 @@ void expect_links_refused() {
   for (const char* const path : {"link/secret", "file_link", "inner_link/below/file"}) {
     EXPECT_TRUE(store->open_file(path).has_error()) << path;
     EXPECT_TRUE(store->open_file_to_write(path).has_error()) << path;
+    const auto found = store->has_file(path);
+    EXPECT_FALSE(found.has_value() && *found) << path;
   }
   EXPECT_TRUE(store->remove_file("inner_link/below/file").has_error());
   for (const char* const path : {"link", "inner_link"}) {

@@ -265,6 +265,8 @@ TEST_P(StoreConformance, NoPathLeavesTheRoot) {
     EXPECT_TRUE(store_->rename_no_replace("file", path).has_error()) << path;
     EXPECT_TRUE(store_->replace_file("file", path).has_error()) << path;
     EXPECT_TRUE(store_->stat(path).has_error()) << path;
+    const auto found = store_->has_file(path);
+    EXPECT_FALSE(found.has_value() && *found) << path;
     EXPECT_TRUE(store_->list_directory(path).has_error()) << path;
     EXPECT_TRUE(store_->remove_file(path).has_error()) << path;
   }
@@ -335,6 +337,17 @@ TEST_P(StoreConformance, StatTellsTypeSizeAndTime) {
   EXPECT_EQ(store_->stat("dir").value().type, EntryType::directory);
   EXPECT_GT(store_->stat("first").value().modified_unix_ns, 1'500'000'000'000'000'000);
   EXPECT_GE(store_->stat("dir/second").value().modified_unix_ns, store_->stat("first").value().modified_unix_ns);
+}
+
+TEST_P(StoreConformance, HasFileTellsFilesFromWhatIsNone) {
+  ASSERT_TRUE(store_->make_directory("dir").has_value());
+  make("dir/file");
+  make("empty", "");
+  ASSERT_TRUE(store_->make_directory("dir/below").has_value());
+  for (const char* const path : {"dir/file", "empty"}) EXPECT_TRUE(store_->has_file(path).value()) << path;
+  for (const char* const path : {"", "dir", "dir/below", "none", "dir/none", "none/file"}) {
+    EXPECT_FALSE(store_->has_file(path).value()) << path;
+  }
 }
 
 TEST_P(StoreConformance, ALockIsExclusiveAndFollowsItsDirectory) {

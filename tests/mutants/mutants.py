@@ -153,7 +153,7 @@ MUTANTS = {
          "::openat(place.directory(), place.name.c_str(), flags & ~O_EXCL, mode)"),
     ],
     "io/posix_root.cc": [
-        ("RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS", "RESOLVE_BENEATH"),
+        ("resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS", "resolve"),
         ("good = ::fsync(parent_fd.get()) == 0;", "good = true;"),
         ('!component.empty() && component != "." && component != ".."', "true"),
     ],
