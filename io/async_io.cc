@@ -3,6 +3,7 @@
 #include "milepost/io/signal_guard.h"
 #include "milepost/io/thread_pool.h"
 #include "milepost/io/trace.h"
+#include "milepost/io/try.h"
 #include "milepost/io/uring.h"
 
 #include <sys/syscall.h>
@@ -112,13 +113,23 @@ TransferFile::TransferFile() = default;
 TransferFile::~TransferFile() = default;
 
 struct AsyncIo::State {
-  std::unique_ptr<Uring> uring;  // null with the backend `threads`
+  std::unique_ptr<Uring> uring;  // null: only the pool carries, or nobody has needed the ring yet
+  bool may_start_uring = false;  // it is made for the first file that needs it: who only lists steps is spared that
+  std::once_flag uring_started;
   std::optional<ThreadPool> pool;
 
   std::mutex mutex;
   std::condition_variable idle;
   std::size_t in_flight = 0;          // protected by mutex
   std::uint64_t bytes_in_flight = 0;  // protected by mutex
+
+  Uring* ring() {
+    std::call_once(uring_started, [this] {
+      if (!may_start_uring) return;
+      if (auto started = Uring::create(); started.has_value()) uring = std::move(*started);
+    });
+    return uring.get();
+  }
 
   void start(std::unique_ptr<Transfer> transfer) noexcept {
     {
@@ -206,16 +217,10 @@ AsyncIo::~AsyncIo() {
 
 Result<std::unique_ptr<AsyncIo>> AsyncIo::create(IoBackend backend, int threads) {
   auto state = std::make_unique<State>();
-  const bool try_uring = backend == IoBackend::io_uring ||
-                         (backend == IoBackend::automatic && available_io_backend() == IoBackend::io_uring);
-  if (try_uring) {
-    Result<std::unique_ptr<Uring>> uring = Uring::create();
-    if (uring.has_value()) {
-      state->uring = std::move(*uring);
-    } else if (backend == IoBackend::io_uring) {
-      return uring.error();
-    }
+  if (backend == IoBackend::io_uring) {
+    MILEPOST_ASSIGN(state->uring, Uring::create());
   }
+  state->may_start_uring = backend == IoBackend::automatic;
   try {
     const BlockAllSignals inherited_by_the_threads;
     state->pool.emplace(std::max(threads, 1));
@@ -225,10 +230,9 @@ Result<std::unique_ptr<AsyncIo>> AsyncIo::create(IoBackend backend, int threads)
   return std::unique_ptr<AsyncIo>(new AsyncIo(std::move(state)));
 }
 
-IoBackend AsyncIo::backend() const { return state_->uring ? IoBackend::io_uring : IoBackend::threads; }
-
 void AsyncIo::attach(TransferFile& file) {
-  if (file.direct && state_->uring) file.uring = std::make_unique<UringFile>(*state_->uring, file.direct.get());
+  if (!file.direct) return;
+  if (Uring* const ring = state_->ring()) file.uring = std::make_unique<UringFile>(*ring, file.direct.get());
 }
 
 bool AsyncIo::is_cached(const TransferFile& file, std::uint64_t offset, std::uint64_t bytes) {

@@ -42,8 +42,6 @@ class AsyncIo {
   // Waits for all transfers.
   ~AsyncIo();
 
-  IoBackend backend() const;  // never `automatic`
-
   // Makes `file` ready for transfers, once its descriptors are set.
   void attach(TransferFile& file);
 

@@ -25,6 +25,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -251,6 +252,26 @@ TEST(PosixStore, DirectFilesWorkOnDiskAndInMemory) {
       expect_bulk_comes_back(*open_store(in_memory.string(), backend), true);
     }
   }
+}
+
+bool has_ring() {
+  return std::ranges::any_of(fs::directory_iterator("/proc/self/fd"), [](const fs::directory_entry& fd) {
+    std::error_code gone;  // that of the directory itself
+    return fs::read_symlink(fd, gone) == "anon_inode:[io_uring]";
+  });
+}
+
+// Who only lists, or reads a little, does not pay for a ring.
+TEST(PosixStore, TheRingWaitsForBulk) {
+  if (available_io_backend() != IoBackend::io_uring) GTEST_SKIP() << "io_uring is forbidden here";
+  const TempDir directory;
+  const auto store = open_store(directory.string());
+  write_file(*store, "small", to_bytes("x")).value();
+  EXPECT_TRUE(store->has_file("small").value());
+  EXPECT_EQ(read_file(*store, "small", 1).value(), to_bytes("x"));
+  EXPECT_FALSE(has_ring());
+  const auto asked_for = open_store(directory.string(), IoBackend::io_uring);
+  EXPECT_TRUE(has_ring());
 }
 
 TEST(PosixStore, DirectWritesDoNotFillThePageCache) {

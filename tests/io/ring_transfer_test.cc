@@ -45,7 +45,6 @@ struct Uring::State {
 Uring::Uring(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Uring::~Uring() = default;
 Result<std::unique_ptr<Uring>> Uring::create() { return std::unique_ptr<Uring>(new Uring(std::make_unique<State>())); }
-IoBackend available_io_backend() { return IoBackend::io_uring; }
 
 struct UringFile::State {
   ThreadPool& thread;
