@@ -92,13 +92,20 @@ class ReadJob {
     if (lease) return read_into(read, std::move(lease));
     const PageRange pages(destination_of(read), chunk_of(read).stored_bytes);
     if (pages.is_resident()) return read_into(read, {});
+    {
+      const std::lock_guard lock(mutex_);
+      ++completing_;  // the worker, which may be in the call that reads when the bytes are there
+    }
     const auto posted = caught([&] {
       context_.workers->post([this, &read, pages] {
         static_cast<void>(pages.populate());  // a wish: without it the read only takes longer to start
         read_into(read, {});
+        completed();
       });
     });
-    if (posted.has_error()) not_started(read, posted.error());
+    if (posted.has_value()) return;
+    not_started(read, posted.error());
+    completed();
   }
 
   void read_into(const ChunkRead& read, BufferLease lease) noexcept {
@@ -239,7 +246,7 @@ class ReadJob {
   std::condition_variable changed_;
   std::size_t bytes_in_flight_ = 0;  // until they are there
   std::size_t held_ = 0;             // chunks, until they are processed
-  std::size_t completing_ = 0;       // chunks, until they are handed to a worker
+  std::size_t completing_ = 0;       // threads other than run()'s that use the file or the workers
   bool stopped_ = false;
   Result<void> lost_;  // what on_error_ threw
 };

@@ -3,6 +3,8 @@
 #include "tests/engine/restore/saved.h"
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -92,6 +94,68 @@ struct InPlace {
   Tree saved;
   Tree target;
 };
+
+// Its files stay a moment in the call that reads when the bytes are there, and count if they are closed meanwhile.
+class LingeringStore final : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+
+  int closed_within_a_call = 0;
+
+  Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override {
+    auto file = ForwardingStore::open_file(path);
+    if (file.has_error() || path.find("data-") == std::string::npos) return file;
+    return std::unique_ptr<ReadFile>(std::make_unique<LingeringFile>(*this, std::move(file).value()));
+  }
+
+ private:
+  class LingeringFile final : public ReadFile {
+   public:
+    LingeringFile(LingeringStore& store, std::unique_ptr<ReadFile> inner) : store_(store), inner_(std::move(inner)) {}
+    ~LingeringFile() override {
+      const std::lock_guard lock(store_.mutex_);
+      if (store_.calls_ == 0) return;
+      ++store_.closed_within_a_call;
+      store_.closed_.notify_all();
+    }
+    std::uint64_t size() const override { return inner_->size(); }
+    std::size_t memory_alignment() const override { return 512; }
+    bool is_cached(std::uint64_t, std::uint64_t) const override { return false; }
+    void read_at(std::uint64_t offset, std::span<std::byte> into, IoCompletion done) override {
+      LingeringStore& store = store_;
+      {
+        const std::lock_guard lock(store.mutex_);
+        ++store.calls_;
+      }
+      inner_->read_at(offset, into, std::move(done));
+      std::unique_lock lock(store.mutex_);
+      store.closed_.wait_for(lock, std::chrono::milliseconds(100), [&] { return store.closed_within_a_call > 0; });
+      --store.calls_;
+    }
+
+   private:
+    LingeringStore& store_;
+    const std::unique_ptr<ReadFile> inner_;
+  };
+
+  std::mutex mutex_;
+  std::condition_variable closed_;
+  int calls_ = 0;
+};
+
+TEST(RestoreInPlace, NoFileIsClosedWhileAWorkerIsInIt) {
+  const auto store = std::make_shared<LingeringStore>(std::make_shared<SimulatedStore>());
+  CheckpointManager manager = open_manager(small_options(store));
+  Tree saved;
+  saved["noise"] = make_tensor(DType::u8, {chunk}, Layout::packed, 9);
+  ASSERT_TRUE(manager.save(1, {{"state", saved}}, {.codec = Codec::none()}).value());
+  ASSERT_EQ(error_of(manager.wait_until_finished()), "");
+  Tree target;
+  target["noise"] = Tensor::allocate(DType::u8, {chunk}).value();  // never touched: a worker starts the read
+  EXPECT_EQ(error_of(manager.restore(1, {.items = {{.name = "state", .target = target}}})), "");
+  EXPECT_EQ(difference(saved, target), "");
+  EXPECT_EQ(store->closed_within_a_call, 0);
+}
 
 TEST(RestoreInPlace, WholeBlocksToAnAddressThatTheDeviceTakes) {
   EXPECT_EQ(InPlace(0).reads(), 2U);
