@@ -71,9 +71,13 @@ class Trials:
 
         training = ctypes.CDLL(str(BUILD / "libmilepost_training_step.so"))
         training.training_step_new.restype = ctypes.c_void_p
-        products = 1000
-        step = ctypes.c_void_p(training.training_step_new(ctypes.c_uint64(products), ctypes.c_uint64(UPDATE_BYTES)))
-        best = min(_seconds(lambda: training.training_step_compute(step)) for _ in range(20))
+        training.training_step_delete.argtypes = [ctypes.c_void_p]
+        products, best = 1000, 0.0
+        while best < STEP_SECONDS / 4:  # long enough that waking the threads is nothing beside it
+            products *= 2
+            step = ctypes.c_void_p(training.training_step_new(ctypes.c_uint64(products), ctypes.c_uint64(UPDATE_BYTES)))
+            best = min(_seconds(lambda: training.training_step_compute(step)) for _ in range(5))
+            training.training_step_delete(step)
         return int(products * STEP_SECONDS / best)
 
     def arguments(self, workload):

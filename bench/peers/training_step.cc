@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 
 namespace milepost::bench {
 namespace {
@@ -28,16 +29,17 @@ TrainingStep::TrainingStep(std::uint64_t products, std::uint64_t bytes)
     : products_(products), memory_(bytes / sizeof(float), 1.0f) {}
 
 void TrainingStep::compute() {
-  team_.run([this](int) {
-    const auto a = std::make_unique<Matrix>();
+  team_.run([this](int thread) {
+    auto a = std::make_unique<Matrix>();
+    auto c = std::make_unique<Matrix>();
     const auto b = std::make_unique<Matrix>();
-    const auto c = std::make_unique<Matrix>();
     a->fill(1.0f);
     b->fill(1.0f);
     for (std::uint64_t i = 0; i < products_; ++i) {
       multiply(*a, *b, *c);
-      (*a)[i % a->size()] = (*c)[i % c->size()];  // each product needs the one before
+      a.swap(c);  // each product needs all of the one before
     }
+    sums_[thread] = std::reduce(a->begin(), a->end());  // and the last is needed here: none can be left out
   });
 }
 

@@ -25,6 +25,7 @@ class TrainingStep {
   const std::uint64_t products_;
   Team team_{core_count()};
   std::vector<float> memory_;
+  std::vector<float> sums_ = std::vector<float>(team_.size());  // of each thread's last product
 };
 
 }  // namespace milepost::bench
