@@ -41,6 +41,12 @@ struct Loop {
   }
 };
 
+// Of the calling thread: on Linux, id 0 means that. A refusal only means that it stays in the class that it has.
+void set_scheduling(int policy) {
+  constexpr sched_param none{};
+  sched_setscheduler(0, policy, &none);
+}
+
 }  // namespace
 
 struct WorkerPool::State {
@@ -48,11 +54,10 @@ struct WorkerPool::State {
 };
 
 WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max(1, threads)) {
-  // Each thread lowers itself: on Linux, priority 0 means the calling thread. Refusals only mean normal priority.
+  // Each thread lowers itself. Refusals only mean normal priority.
   const auto lower = [nice, name] {
     name_thread(name);
-    constexpr sched_param none{};
-    sched_setscheduler(0, SCHED_BATCH, &none);
+    set_scheduling(SCHED_BATCH);
     if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);
   };
   state_.reset(new State{ThreadPool(size_, lower)});
@@ -81,5 +86,9 @@ void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_
   loop->closed = true;
   loop->idle.wait(lock, [&] { return loop->running == 0; });
 }
+
+PromptWaking::PromptWaking() { set_scheduling(SCHED_OTHER); }
+
+PromptWaking::~PromptWaking() { set_scheduling(SCHED_BATCH); }
 
 }  // namespace milepost

@@ -39,4 +39,15 @@ class WorkerPool {
   std::unique_ptr<State> state_;
 };
 
+// While it lives, the calling thread of a pool takes a core from others the moment it wakes: for one that mostly waits
+// for the disk. Without, on a machine whose cores are busy, it waits for the next tick (up to 4 ms) after each such
+// wait.
+class PromptWaking {
+ public:
+  PromptWaking();
+  ~PromptWaking();
+  PromptWaking(const PromptWaking&) = delete;
+  PromptWaking& operator=(const PromptWaking&) = delete;
+};
+
 }  // namespace milepost

@@ -137,6 +137,7 @@ void SaveJob::report_progress() noexcept {
 // --- The control thread.
 
 Result<SaveReport> SaveJob::run() noexcept {
+  const PromptWaking prompt;  // files are to be open long before a copy that keeps the cores busy is made
   if (is_frozen_in_call(request_.mode)) {
     snapshot();  // planned by the caller's thread
   } else {

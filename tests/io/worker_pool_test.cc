@@ -19,11 +19,19 @@ TEST(WorkerPool, RunsEverythingBeforeItJoins) {
   EXPECT_EQ(count, 1000);
 }
 
-TEST(WorkerPool, WakingPreemptsNobody) {
+TEST(WorkerPool, WakingPreemptsNobodyUnlessItIsToBePrompt) {
   WorkerPool pool(2, 0);
-  std::promise<int> policy;
-  pool.post([&] { policy.set_value(::sched_getscheduler(0)); });
-  EXPECT_EQ(policy.get_future().get(), SCHED_BATCH);
+  std::promise<std::vector<int>> policies;
+  pool.post([&] {
+    std::vector<int> seen = {::sched_getscheduler(0)};
+    {
+      const PromptWaking prompt;
+      seen.push_back(::sched_getscheduler(0));
+    }
+    seen.push_back(::sched_getscheduler(0));
+    policies.set_value(seen);
+  });
+  EXPECT_EQ(policies.get_future().get(), std::vector<int>({SCHED_BATCH, SCHED_OTHER, SCHED_BATCH}));
 }
 
 TEST(WorkerPool, ParallelForRunsEachIndexOnceAndTheCallerHelps) {
