@@ -1,7 +1,8 @@
 // The life of one save, from the freeze to the commit.
 //
-// Its snapshot delivers chunks, from whatever thread. A chunk is coded and digested on a worker, written by
-// the store, and finished; the control thread waits for all of them, writes the indices and commits.
+// Its snapshot delivers segments, from whatever thread. The chunks of a segment are coded and digested on a worker,
+// behind each other into one block, written together by the store, and finished; the control thread waits for all of
+// them, writes the indices and commits.
 //
 // Bytes are copied once (caller -> staging block, past the cache); an uncompressed chunk is written
 // from there, while its digest is still being computed, and a coded one from the block it was coded
@@ -121,9 +122,15 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // Shared by those who still read it: the chunks of a segment; a write, and the digest of what is written.
   using Block = std::shared_ptr<BufferLease>;
   struct Staged {
-    ChunkId chunk;
+    std::size_t segment = 0;
     Block block;
-    std::size_t offset = 0;  // of the chunk in the block
+  };
+  // Chunks that lie behind each other, coded, in one block: so that small ones make large writes.
+  struct Pack {
+    ChunkId first;
+    std::uint32_t chunk_count = 0;
+    Block block;
+    std::size_t bytes = 0;  // up to the end of the last
   };
   struct PendingWrite {
     ChunkId first;
@@ -146,22 +153,23 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
 
   void start_coding() noexcept;  // lets the workers at what is staged, once files are open
   void call_workers(std::size_t units) noexcept;
-  void work() noexcept;  // one unit: codes a staged chunk, or a pending segment in place
+  void work() noexcept;  // one unit: codes a staged segment, or a pending one in place
   void code_staged(Staged staged) noexcept;
   void code_in_place(std::size_t segment) noexcept;
   Result<Block> coding_block(std::size_t held);
-  Result<Block> gather(ChunkId id);  // the chunk's bytes from the caller's memory, in a coding block
-  // Code a chunk, and enqueue its write unless there is an error.
-  Result<void> write_uncompressed(ChunkId id);
-  Result<void> encode(ChunkId id, Staged staged);
-  void record_raw(ChunkId id, const std::byte* raw) noexcept;
-  void record(ChunkId id, const EncodedChunk& encoded) noexcept;
+  Result<void> write_uncompressed(std::size_t segment);  // from the caller's memory
+  void record_uncompressed(std::size_t segment, const std::byte* raw) noexcept;
+  void encode(std::size_t segment, const std::byte* staged) noexcept;  // null: from the caller's memory
+  Result<void> encode(ChunkId id, const std::byte* staged, Pack& pack);
+  Result<void> write(Pack& pack);
+  void record(ChunkId id, const EncodedChunk& encoded, std::uint64_t file_offset) noexcept;
   // Each chunk is finished once: by its write, or without one after a failure. If this throws, there will be no write.
   void enqueue_write(ChunkId first, std::uint32_t chunk_count, Block block, std::size_t bytes);
   void pump_writes() noexcept;
   void start_write(PendingWrite write) noexcept;
   void written(PendingWrite write, Result<std::size_t> result) noexcept;
   bool may_retry(const Error& error) noexcept;
+  void mark_coded(std::size_t chunks) noexcept;
   void mark_finished(std::size_t chunks) noexcept;
 
   void report_progress() noexcept;
@@ -173,6 +181,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   Result<SaveReport> commit(Attempt& attempt);
 
   double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
+  ItemState& item_of(std::size_t segment) { return items_[snapshot_->plan_of(segment)]; }
   Error explain(ChunkId id, Error error) const noexcept;
   std::optional<Error> failure() const;
   Error explain(const ItemState& item, std::size_t source, Error error) const noexcept;

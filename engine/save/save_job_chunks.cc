@@ -18,35 +18,30 @@ constexpr std::size_t write_depth_max = 8;
 
 // --- What the snapshot calls.
 
-void SaveJob::take(std::size_t segment_index, BufferLease block) noexcept {
-  ItemState& item = items_[snapshot_->plan_of(segment_index)];
-  const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
-  std::uint32_t handed_on = 0;  // chunks that somebody will finish
+void SaveJob::take(std::size_t segment, BufferLease block) noexcept {
+  const Segment& part = snapshot_->planned(segment);
+  bool handed_on = false;  // somebody will finish the chunks
   bool work_is_on = false;
   const auto taken = caught([&] {
     const auto shared = std::make_shared<BufferLease>(std::move(block));
     // What is written as it is need not wait for its digest.
     if (uncompressed_) {
-      enqueue_write({&item, segment.first_chunk}, segment.chunk_count, shared, segment.raw_bytes);
-      handed_on = segment.chunk_count;
+      enqueue_write({&item_of(segment), part.first_chunk}, part.chunk_count, shared, part.raw_bytes);
+      handed_on = true;
     }
     const std::lock_guard lock(mutex_);
     work_is_on = coding_;
-    for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
-      staged_.push_back({{&item, c}, shared, item.plan.chunks[c].raw_offset - segment.raw_offset});
-      if (!uncompressed_) ++handed_on;
-    }
+    staged_.push_back({segment, shared});
+    handed_on = true;
   });
   if (taken.has_error()) {
     fail(taken.error());
-    mark_finished(segment.chunk_count - handed_on);
+    if (!handed_on) mark_finished(part.chunk_count);
   }
-  if (work_is_on) call_workers(segment.chunk_count);
+  if (work_is_on) call_workers(1);
 }
 
-void SaveJob::drop(std::size_t segment) noexcept {
-  mark_finished(items_[snapshot_->plan_of(segment)].plan.segments[snapshot_->index_of(segment)].chunk_count);
-}
+void SaveJob::drop(std::size_t segment) noexcept { mark_finished(snapshot_->planned(segment).chunk_count); }
 
 // The state is larger than the pool: coding and writing make room while it is copied.
 void SaveJob::need_room() noexcept { start_coding(); }
@@ -106,35 +101,28 @@ void SaveJob::work() noexcept {
 }
 
 void SaveJob::code_staged(Staged staged) noexcept {
-  const ChunkId id = staged.chunk;
-  if (uncompressed_) {  // its write is under way, and finishes it
-    if (!dropped()) record_raw(id, staged.block->data() + staged.offset);
-    staged.block.reset();
-  } else if (dropped()) {
-    staged.block.reset();
-    mark_finished(1);
-  } else if (const auto encoded = caught([&] { return encode(id, std::move(staged)); }); encoded.has_error()) {
-    fail(explain(id, encoded.error()));
-    mark_finished(1);
+  const std::byte* raw = staged.block->data();
+  if (!uncompressed_) {
+    encode(staged.segment, raw);
+  } else if (!dropped()) {  // its write is under way, and finishes it
+    record_uncompressed(staged.segment, raw);
   }
+  staged.block.reset();
   snapshot_->block_freed();
 }
 
-void SaveJob::code_in_place(std::size_t segment_index) noexcept {
-  ItemState& item = items_[snapshot_->plan_of(segment_index)];
-  const Segment& segment = item.plan.segments[snapshot_->index_of(segment_index)];
+void SaveJob::code_in_place(std::size_t segment) noexcept {
   std::optional<KernelOrderedReads> reads;
   if (mode_ == SnapshotMode::cow) reads.emplace();
-  for (std::uint32_t c = segment.first_chunk; c < segment.first_chunk + segment.chunk_count; ++c) {
-    const ChunkId id{&item, c};
-    if (!dropped()) {
-      const auto written = caught([&] { return uncompressed_ ? write_uncompressed(id) : encode(id, {}); });
-      if (written.has_value()) continue;
-      fail(explain(id, written.error()));
-    }
-    mark_finished(1);
+  if (!uncompressed_) {
+    encode(segment, nullptr);
+  } else if (dropped()) {
+    drop(segment);
+  } else if (const auto written = caught([&] { return write_uncompressed(segment); }); written.has_error()) {
+    fail(explain({&item_of(segment), snapshot_->planned(segment).first_chunk}, written.error()));
+    drop(segment);
   }
-  snapshot_->mark_captured(segment_index);
+  snapshot_->mark_captured(segment);
 }
 
 Result<SaveJob::Block> SaveJob::coding_block(std::size_t held) {
@@ -142,68 +130,115 @@ Result<SaveJob::Block> SaveJob::coding_block(std::size_t held) {
   return std::make_shared<BufferLease>(std::move(lease));
 }
 
-Result<SaveJob::Block> SaveJob::gather(ChunkId id) {
-  const PlannedChunk& chunk = id.planned();
-  MILEPOST_ASSIGN(Block block, coding_block(0));
-  snapshot_->copy(plan_of(id), chunk.raw_offset, chunk.raw_bytes, chunk.first_source, block->data());
-  return block;
-}
-
-Result<void> SaveJob::write_uncompressed(ChunkId id) {
-  MILEPOST_ASSIGN(const Block block, gather(id));
-  enqueue_write(id, 1, block, id.planned().raw_bytes);
-  record_raw(id, block->data());
+Result<void> SaveJob::write_uncompressed(std::size_t segment) {
+  const Segment& part = snapshot_->planned(segment);
+  MILEPOST_ASSIGN(const Block block, coding_block(0));
+  snapshot_->copy(snapshot_->plan_of(segment), part.raw_offset, part.raw_bytes, part.first_source, block->data());
+  enqueue_write({&item_of(segment), part.first_chunk}, part.chunk_count, block, part.raw_bytes);
+  record_uncompressed(segment, block->data());
   return {};
 }
 
-Result<void> SaveJob::encode(ChunkId id, Staged staged) {
-  const PlannedChunk& chunk = id.planned();
-  // Not staged: read from the caller's memory, unless the bytes are scattered there.
-  const std::byte* raw = staged.block ? staged.block->data() + staged.offset : snapshot_->in_place(plan_of(id), chunk);
-  const bool scattered = raw == nullptr;
-  if (scattered) {
-    MILEPOST_ASSIGN(staged.block, gather(id));
-    raw = staged.block->data();
+void SaveJob::record_uncompressed(std::size_t segment, const std::byte* raw) noexcept {
+  ItemState& item = item_of(segment);
+  const Segment& part = snapshot_->planned(segment);
+  for (std::uint32_t c = part.first_chunk; c < part.first_chunk + part.chunk_count; ++c) {
+    const ChunkId id{&item, c};
+    const std::size_t bytes = id.planned().raw_bytes;
+    const std::byte* const begin = raw + (id.planned().raw_offset - part.raw_offset);
+    TraceSlice slice("digest", {{"leaf", name_for_trace(id)}, {"bytes", bytes}});
+    const Digest digest = Digest::of({begin, bytes});
+    slice.end();
+    record(id, {ChunkEncoding::raw, bytes, digest, digest}, item.data_offset + id.planned().raw_offset);
   }
-  MILEPOST_ASSIGN(const Block out, coding_block(scattered ? 1 : 0));
+  mark_coded(part.chunk_count);
+}
+
+void SaveJob::encode(std::size_t segment, const std::byte* staged) noexcept {
+  ItemState& item = item_of(segment);
+  const Segment& part = snapshot_->planned(segment);
+  Pack pack;
+  for (std::uint32_t c = part.first_chunk; c < part.first_chunk + part.chunk_count; ++c) {
+    const ChunkId id{&item, c};
+    if (!dropped()) {
+      const std::byte* raw = staged ? staged + (id.planned().raw_offset - part.raw_offset) : nullptr;
+      const auto encoded = caught([&] { return encode(id, raw, pack); });
+      if (encoded.has_value()) continue;
+      fail(explain(id, encoded.error()));
+    }
+    mark_finished(1);
+  }
+  if (pack.chunk_count == 0) return;
+  if (!dropped()) {
+    const auto written = caught([&] { return write(pack); });
+    if (written.has_value()) return;
+    fail(explain(pack.first, written.error()));
+  }
+  mark_finished(pack.chunk_count);
+}
+
+// Takes the chunk into the pack, unless there is an error; writes the pack before, if there is no room in it.
+Result<void> SaveJob::encode(ChunkId id, const std::byte* staged, Pack& pack) {
+  const PlannedChunk& chunk = id.planned();
+  const auto is_full = [&] { return io_aligned(pack.bytes) + encoded_bytes_max(chunk.raw_bytes) > pack.block->size(); };
+  if (pack.block && is_full()) MILEPOST_TRY(write(pack));
+  // Not staged: read from the caller's memory, unless the bytes are scattered there.
+  const std::byte* raw = staged ? staged : snapshot_->in_place(plan_of(id), chunk);
+  Block gathered;
+  if (!raw) {
+    MILEPOST_ASSIGN(gathered, coding_block(pack.block ? 1 : 0));
+    snapshot_->copy(plan_of(id), chunk.raw_offset, chunk.raw_bytes, chunk.first_source, gathered->data());
+    raw = gathered->data();
+  }
+  if (!pack.block) {
+    MILEPOST_ASSIGN(pack.block, coding_block(gathered ? 1 : 0));
+  }
   const TraceSlice slice("code", {{"leaf", name_for_trace(id)}, {"bytes", chunk.raw_bytes}});
+  const std::size_t begin = io_aligned(pack.bytes);
+  const std::span<std::byte> out = pack.block->span().subspan(begin);
   auto encoder = context_.encoders->take();
-  const auto encoded = encoder->encode(request_.codec, chunk.kind, {raw, chunk.raw_bytes}, out->span());
+  const auto encoded = encoder->encode(request_.codec, chunk.kind, {raw, chunk.raw_bytes}, out);
   context_.encoders->put(std::move(encoder));
   if (encoded.has_error()) return encoded.error();
   // Staged chunks lie close together, not where a direct write could take them from.
-  if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out->data(), raw, chunk.raw_bytes);
-  record(id, *encoded);
-  enqueue_write(id, 1, out, encoded->stored_bytes);
+  if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out.data(), raw, chunk.raw_bytes);
+  std::memset(pack.block->data() + pack.bytes, 0, begin - pack.bytes);
+  record(id, *encoded, begin);  // in the pack; in the file it has a place when the pack has
+  if (pack.chunk_count++ == 0) pack.first = id;
+  pack.bytes = begin + encoded->stored_bytes;
   return {};
 }
 
-void SaveJob::record_raw(ChunkId id, const std::byte* raw) noexcept {
-  const std::size_t bytes = id.planned().raw_bytes;
-  TraceSlice slice("digest", {{"leaf", name_for_trace(id)}, {"bytes", bytes}});
-  const Digest digest = Digest::of({raw, bytes});
-  slice.end();
-  record(id, {ChunkEncoding::raw, bytes, digest, digest});
+Result<void> SaveJob::write(Pack& pack) {
+  ItemState& item = *pack.first.item;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::uint64_t offset = io_aligned(item.file_bytes);
+    for (std::uint32_t i = 0; i < pack.chunk_count; ++i) item.chunks[pack.first.chunk + i].file_offset += offset;
+    item.file_bytes = offset + pack.bytes;
+  }
+  const std::uint32_t chunk_count = pack.chunk_count;
+  enqueue_write(pack.first, chunk_count, std::move(pack.block), pack.bytes);
+  pack = {};
+  mark_coded(chunk_count);
+  return {};
 }
 
-void SaveJob::record(ChunkId id, const EncodedChunk& encoded) noexcept {
+void SaveJob::record(ChunkId id, const EncodedChunk& encoded, std::uint64_t file_offset) noexcept {
   Chunk& chunk = id.item->chunks[id.chunk];
   chunk.raw_offset = id.planned().raw_offset;
   chunk.raw_bytes = id.planned().raw_bytes;
+  chunk.file_offset = file_offset;
   chunk.stored_bytes = static_cast<std::uint32_t>(encoded.stored_bytes);
   chunk.encoding = encoded.encoding;
   chunk.kind = id.planned().kind;
   chunk.raw_digest = encoded.raw_digest;
   chunk.stored_digest = encoded.stored_digest;
+}
 
+void SaveJob::mark_coded(std::size_t chunks) noexcept {
   const std::lock_guard lock(mutex_);
-  if (uncompressed_) {
-    chunk.file_offset = id.item->data_offset + chunk.raw_offset;
-  } else {
-    chunk.file_offset = io_aligned(id.item->file_bytes);
-    id.item->file_bytes = chunk.file_offset + chunk.stored_bytes;
-  }
-  ++coded_;
+  coded_ += chunks;
   changed_.notify_all();
 }
 

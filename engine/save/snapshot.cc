@@ -156,7 +156,7 @@ void Snapshot::mark_captured(std::size_t segment) noexcept {
     next_too = segment + 1 < segments_.size() && captured_segments_[segment + 1];
     changed_.notify_all();
   }
-  if (copy_on_write_) copy_on_write_->release({plan_of(segment), index_of(segment)}, previous_too, next_too);
+  if (copy_on_write_) copy_on_write_->release({plan_of(segment), segments_[segment].index}, previous_too, next_too);
   if (captured_count_.fetch_add(1) + 1 < segments_.size()) return;
   if (copy_on_write_) copy_on_write_->end();
   {

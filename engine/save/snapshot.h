@@ -75,7 +75,9 @@ class Snapshot final : private WriteGuard::Owner {
   // Segments are numbered through all plans.
   std::size_t segment_count() const { return segments_.size(); }
   std::size_t plan_of(std::size_t segment) const { return segments_[segment].plan; }
-  std::size_t index_of(std::size_t segment) const { return segments_[segment].index; }  // in its plan
+  const Segment& planned(std::size_t segment) const {
+    return plans_[segments_[segment].plan]->segments[segments_[segment].index];
+  }
 
   // Before start() in mode cow, and before anybody else knows of the snapshot. An error, which says why: it has to be
   // mode copy.
@@ -132,9 +134,6 @@ class Snapshot final : private WriteGuard::Owner {
   BufferLease wait_for_block(Clock::time_point deadline = Clock::time_point::max()) noexcept;
   void fence_segment(std::size_t segment) noexcept;
   const std::vector<Extent>& extents_by_address();
-  const Segment& planned(std::size_t segment) const {
-    return plans_[segments_[segment].plan]->segments[segments_[segment].index];
-  }
 
   // Constant after construction.
   const std::vector<const StreamPlan*> plans_;

@@ -36,7 +36,11 @@ MUTANTS = {
         "if (text.size() > manifest_bytes_max)",
     ],
     "engine/save/save_job_chunks.cc": [
-        "if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out->data(), raw, chunk.raw_bytes);",
+        "if (encoded->encoding == ChunkEncoding::raw) std::memcpy(out.data(), raw, chunk.raw_bytes);",
+        "if (pack.block && is_full()) MILEPOST_TRY(write(pack));",
+        "std::memset(pack.block->data() + pack.bytes, 0, begin - pack.bytes);",
+        ("item.chunks[pack.first.chunk + i].file_offset += offset;",
+         "item.chunks[pack.first.chunk + i].file_offset = offset;"),
         "std::memset(block->data() + bytes, 0, padded - bytes);",
         "if (error.code() != ErrorCode::io && error.code() != ErrorCode::unavailable) return false;",
         "fail(explain(write.first, result.error()));",
@@ -45,7 +49,7 @@ MUTANTS = {
     # --- The snapshot in mode cow.
     "engine/save/snapshot.cc": [
         "if (done.has_error()) copy_on_write_.reset();",
-        "if (copy_on_write_) copy_on_write_->release({plan_of(segment), index_of(segment)}, previous_too, next_too);",
+        "if (copy_on_write_) copy_on_write_->release({plan_of(segment), segments_[segment].index}, previous_too, next_too);",
         "if (copy_on_write_) copy_on_write_->end();",
         ("copy_on_write_ ? copy_on_write_->in_place(plan, chunk) : plans_[plan]->in_place(chunk)",
          "plans_[plan]->in_place(chunk)"),

@@ -1,10 +1,18 @@
 // Whatever can be saved comes back to the last bit, however it is frozen, coded and laid out.
+#include "tests/engine/hook_store.h"
 #include "tests/engine/open_manager.h"
 #include "tests/engine/trees.h"
 #include "tests/support/simulated_store.h"
 #include "tests/support/temp_dir.h"
 
 #include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <random>
+#include <string>
+#include <utility>
 
 namespace milepost::testing {
 namespace {
@@ -84,6 +92,37 @@ TEST(RoundTrip, ChunkBoundaries) {
   for (const Codec codec : {Codec::none(), Codec::fast()}) {
     const auto step = saver.save({{"state", tree}}, SnapshotMode::lazy, codec);
     EXPECT_HOLDS(saver.manager(), step, tree);
+  }
+}
+
+// Of leaves that have chunks of their own a segment is written at a time, or twice where padding leaves no room.
+TEST(RoundTrip, SmallChunksAreWrittenTogether) {
+  const auto store = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  std::atomic<int> writes{0};
+  store->before([&](Operation operation, const std::string& path) {
+    if (operation == Operation::write && path.find("data-0") != std::string::npos) ++writes;
+  });
+  auto manager = open_manager(small_options(store));
+  std::independent_bits_engine<std::mt19937, 8, unsigned> random;
+  std::int64_t step = 0;
+  for (const auto& [bytes, writes_max] : {std::pair(256 << 10, 2 + 1), std::pair((256 << 10) + 4, 2 * 2)}) {
+    Tree tree;  // of two segments
+    for (int i = 0; i < 24; ++i) {
+      Tensor leaf = Tensor::allocate(DType::u8, {bytes}).value();
+      std::generate_n(leaf.as<std::uint8_t>(), bytes, std::ref(random));  // no coder makes it smaller
+      tree[std::to_string(i)] = std::move(leaf);
+    }
+    for (const SnapshotMode mode : all_modes) {
+      for (const Codec codec : {Codec::none(), Codec::fast()}) {
+        SCOPED_TRACE(std::to_string(bytes) + " " + std::string(to_string(mode)) + " " + codec.to_string());
+        writes = 0;
+        ASSERT_TRUE(manager.save(++step, {{"state", tree}}, {.mode = mode, .codec = codec}).value());
+        EXPECT_OK(manager.wait_until_finished());
+        EXPECT_GE(writes, 2);
+        EXPECT_LE(writes, writes_max);
+        EXPECT_HOLDS(manager, step, tree);
+      }
+    }
   }
 }
 
