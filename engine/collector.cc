@@ -252,9 +252,14 @@ Result<void> Collector::unlink_all(Trash trash) {
 
 void Collector::unlink_in_background(std::string directory) noexcept {
   const auto unlinked = unlink_or_keep(std::move(directory));
-  if (unlinked.has_error() && on_background_error_) on_background_error_(unlinked.error());
+  if (unlinked.has_error()) {
+    {
+      const std::lock_guard lock(mutex_);
+      error_ = error_ ? error_->and_then(unlinked.error()) : unlinked.error();
+    }
+    if (on_background_error_) on_background_error_(unlinked.error());
+  }
   const std::lock_guard lock(mutex_);
-  if (unlinked.has_error()) error_ = error_ ? error_->and_then(unlinked.error()) : unlinked.error();
   --unlinking_;
   idle_.notify_all();
 }

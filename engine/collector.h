@@ -55,7 +55,7 @@ struct Collected {
 class Collector {
  public:
   // The options have been checked. `on_background_error` is told of each failure of the background, on its threads,
-  // before wait_idle() returns; it throws nothing.
+  // when check() knows of it and before wait_idle() returns; it throws nothing.
   explicit Collector(Store& store, CollectorOptions options = {},
                      std::function<void(const Error&)> on_background_error = {});
   ~Collector();  // waits; nobody hears of errors: wait() before

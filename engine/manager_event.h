@@ -32,7 +32,8 @@ struct ManagerEvent {
   std::optional<Error> error = std::nullopt;
 };
 
-// Called on any of the library's threads, one event at a time, in order; must be quick, and not call the manager.
+// Called on any of the library's threads, one event at a time, in order; must be quick, and not call the manager. When
+// it hears of an error, the next save() and check_for_errors() know of it already.
 using ManagerEventFn = std::function<void(const ManagerEvent&)>;
 
 // Since the manager was opened.

@@ -344,14 +344,12 @@ void Saver::run(Run& run) noexcept {
   TraceSlice slice("run save", {{"step", step}});
   auto report = run.job->run();
   const bool committed = report.has_value();
-  std::optional<Error> error;
+  Result<void> finished;
   if (committed) {
     run.room.mapped()->time_unix_ns = report->commit_unix_ns;
     index_.add(std::move(run.room));
-    const auto finished = caught([&] { return finish_committed(run, *report); });
-    if (finished.has_error()) error = finished.error();
+    finished = caught([&] { finish_committed(run, *report); });
   } else {
-    error = report.error();
     // There is a step of that name all the same: published, and only its survival is unknown; the one that was not to
     // be replaced; somebody else's. For readers and for retention it counts.
     const auto record =
@@ -364,15 +362,15 @@ void Saver::run(Run& run) noexcept {
     {
       const std::lock_guard lock(mutex_);
       ++counters_.failed;
-      if (options_.on_save_error == OnSaveError::refuse_to_save) gave_up_ = error;
+      if (options_.on_save_error == OnSaveError::refuse_to_save) gave_up_ = report.error();
     }
-    emit({.kind = ManagerEventKind::save_failed, .step = step, .error = error});
+    keep_and_emit(report.error(), ManagerEventKind::save_failed, step);
   }
   slice.end();
   Trace::flush();
   const std::lock_guard lock(mutex_);
   pace_.finish_save(now_s(), committed);
-  if (error) keep(*error);
+  if (finished.has_error()) keep(finished.error());
   outcome_->committed = committed;
   outcome_->finished = true;
   job_.reset();
@@ -380,7 +378,7 @@ void Saver::run(Run& run) noexcept {
 }
 
 // What may fail after the commit; nothing of it undoes that.
-Result<void> Saver::finish_committed(const Run& run, SaveReport& report) {
+void Saver::finish_committed(const Run& run, SaveReport& report) {
   const std::int64_t step = run.job->step();
   {
     const std::lock_guard lock(mutex_);
@@ -393,10 +391,10 @@ Result<void> Saver::finish_committed(const Run& run, SaveReport& report) {
   const Retention::Committed now = with_what_was_put_off({step, run.overwrite, run.job->removal()});
   if (put_off) {
     removal_put_off_ = now;
-    return {};
+    return;
   }
   lock.unlock();
-  return remove_old_steps(now);
+  remove_old_steps(now);
 }
 
 Retention::Committed Saver::with_what_was_put_off(Retention::Committed now) noexcept {
@@ -412,16 +410,13 @@ bool Saver::is_in_grace_period() const {
   return notice && Clock::now() < notice->deadline;
 }
 
-Result<void> Saver::remove_old_steps(const Retention::Committed& committed) noexcept {
+void Saver::remove_old_steps(const Retention::Committed& committed) noexcept {
   const auto removed = caught([&] { return retention_.remove_old_steps(committed); });
-  if (removed.has_value()) return {};
+  if (removed.has_value()) return;
   char what[96];
   std::snprintf(what, sizeof what, "step %" PRId64 " is committed, but old steps could not be removed",
                 committed.newest);
-  Error error = removed.error();
-  error.within(what);
-  emit({.kind = ManagerEventKind::removal_failed, .step = committed.newest, .error = error});
-  return error;
+  keep_and_emit(Error(removed.error()).within(what), ManagerEventKind::removal_failed, committed.newest);
 }
 
 Result<void> Saver::delete_step(std::int64_t step) {

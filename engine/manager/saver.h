@@ -82,9 +82,9 @@ class Saver {
     bool announced = false;  // guarded by mutex_: it is the save in flight, and events may tell of it
   };
   void run(Run& run) noexcept;  // in the control thread
-  Result<void> finish_committed(const Run& run, SaveReport& report);
+  void finish_committed(const Run& run, SaveReport& report);
   void finish_report(SaveReport& report);  // mutex_ is held
-  Result<void> remove_old_steps(const Retention::Committed& committed) noexcept;
+  void remove_old_steps(const Retention::Committed& committed) noexcept;
   // The save in flight, or null, and how it or the last one ends: of one moment.
   struct LastSave {
     std::shared_ptr<SaveJob> job;
@@ -104,6 +104,8 @@ class Saver {
 
   Error too_late(const std::shared_ptr<SaveJob>& job, std::chrono::nanoseconds waited) const;
   void emit(const ManagerEvent& event) noexcept;
+  // Keeps it first: who has heard of it may go on and ask.
+  void keep_and_emit(const Error& error, ManagerEventKind kind, std::int64_t step) noexcept;
 
   double now_s() const { return std::chrono::duration<double>(Clock::now() - opened_).count(); }
 

@@ -112,14 +112,9 @@ Result<void> Saver::close() {
     const std::lock_guard lock(mutex_);
     put_off = std::exchange(removal_put_off_, std::nullopt);
   }
-  auto removed = put_off ? remove_old_steps(*put_off) : Result<void>();
+  if (put_off) remove_old_steps(*put_off);
   if (const auto retried = caught([&] { return retention_.retry(); }); retried.has_error()) {
-    emit({.kind = ManagerEventKind::removal_failed, .error = retried.error()});
-    removed = both(removed, retried);
-  }
-  if (removed.has_error()) {
-    const std::lock_guard lock(mutex_);
-    keep(removed.error());
+    keep_and_emit(retried.error(), ManagerEventKind::removal_failed, 0);
   }
   return wait_until_finished(std::nullopt);
 }
@@ -142,6 +137,14 @@ void Saver::emit(const ManagerEvent& event) noexcept {
     const std::lock_guard lock(mutex_);
     keep(within_step(thrown, event.step));
   }
+}
+
+void Saver::keep_and_emit(const Error& error, ManagerEventKind kind, std::int64_t step) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    keep(error);
+  }
+  emit({.kind = kind, .step = step, .error = error});
 }
 
 // --- What there is to know.

@@ -29,7 +29,7 @@ class Untold {
   void add(const Error& error) {
     const std::lock_guard lock(mutex_);
     ++count_;
-    failures_.insert({now_, error.to_string()});
+    if (!cut(told_, error.to_string())) failures_.insert({now_, error.to_string()});
   }
   // The loop goes on to this step.
   void begin(std::int64_t step) {
@@ -40,9 +40,9 @@ class Untold {
   // Whoever asked was told this.
   void told(const Error& error) {
     const std::lock_guard lock(mutex_);
-    std::erase_if(failures_, [text = error.to_string()](const auto& failure) {
-      return text.find(failure.second) != std::string::npos;
-    });
+    std::string text = error.to_string();
+    std::erase_if(failures_, [&](const auto& failure) { return cut(text, failure.second); });
+    told_ += text + '\n';
   }
   std::size_t count() const {
     const std::lock_guard lock(mutex_);
@@ -50,8 +50,17 @@ class Untold {
   }
 
  private:
+  // Takes what it says out of the text, once. False: it is not there.
+  static bool cut(std::string& text, const std::string& what) {
+    const auto found = text.find(what);
+    if (found == std::string::npos) return false;
+    text.erase(found, what.size());
+    return true;
+  }
+
   mutable std::mutex mutex_;
   std::multimap<std::int64_t, std::string> failures_;  // by the step that the loop was at; guarded by mutex_, as all
+  std::string told_;                                   // before the event came
   std::int64_t now_ = 0;
   std::size_t count_ = 0;
 };

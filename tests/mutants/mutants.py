@@ -49,7 +49,8 @@ MUTANTS = {
     # --- The snapshot in mode cow.
     "engine/save/snapshot.cc": [
         "if (done.has_error()) copy_on_write_.reset();",
-        "if (copy_on_write_) copy_on_write_->release({plan_of(segment), segments_[segment].index}, previous_too, next_too);",
+        "if (copy_on_write_) "
+        "copy_on_write_->release({plan_of(segment), segments_[segment].index}, previous_too, next_too);",
         "if (copy_on_write_) copy_on_write_->end();",
         ("copy_on_write_ ? copy_on_write_->in_place(plan, chunk) : plans_[plan]->in_place(chunk)",
          "plans_[plan]->in_place(chunk)"),
@@ -284,7 +285,8 @@ MUTANTS = {
         "if (entry.begin != end)",
         "if (entry.end - entry.begin != *bytes)",
         'if (length_bytes + json_bytes > file_bytes) return corrupt_header("exceeds the file");',
-        'if (length_bytes + json_bytes > bytes.size()) return invalid_header("fewer bytes were given than the header has");',
+        "if (length_bytes + json_bytes > bytes.size()) "
+        'return invalid_header("fewer bytes were given than the header has");',
         "if (data_bytes != file_bytes - length_bytes - json_bytes)",
     ],
     # --- The restore.

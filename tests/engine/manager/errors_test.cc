@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace milepost::testing {
@@ -24,6 +25,28 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+// A loop that has gone on to its next step by the time that an event is over has heard of the error all the same.
+TEST(Manager, AnErrorIsThereToBeToldWhenItsEventComes) {
+  for (const auto& [operation, in_background] :
+       {std::pair(Operation::sync, false), {Operation::remove_file, false}, {Operation::remove_file, true}}) {
+    auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
+    auto options = small_options(faults);
+    options.max_to_keep = 1;
+    options.enable_background_delete = in_background;
+    Gate gate;
+    options.on_event = [&](const ManagerEvent& event) {
+      if (event.error) gate.pass();
+    };
+    auto manager = open_manager(options);
+    save_all(manager, {1});
+    faults->inject({.operations = {operation}});
+    save(manager, 2);
+    gate.wait_for_arrival();
+    EXPECT_TRUE(manager.check_for_errors().has_error()) << to_string(operation) << ' ' << in_background;
+    gate.open();
+  }
+}
 
 TEST(Manager, AnErrorIsToldOnceToTheNextSaveAndToEveryWaiter) {
   auto faults = std::make_shared<FaultStore>(std::make_shared<SimulatedStore>());
