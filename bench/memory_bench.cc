@@ -2,8 +2,8 @@
 //
 //   cmake --build --preset release --target memory_bench && build/release/bench/memory_bench
 //
-// A GPT's state of 512 MB, and one of 100,000 leaves of 64 floats, saved in each mode and restored in
-// place, with a bound (staging_bytes) of 64 MB and of 256 MB.
+// A GPT's state of 512 MB, and one of 100,000 leaves of 64 floats, saved in each mode, four times, and
+// restored in place, with the default codec and with none, and a bound (staging_bytes) of 64 MiB and of 256 MiB.
 //   extra_MB  the most memory that was resident at any time of the save or restore (VmHWM), without what
 //             was before the manager was opened: the state, and the tree
 //   bound_MB  staging_bytes
@@ -40,11 +40,13 @@ Items small_leaves() {
 }
 
 // Without a mode: restores what a save before has left.
-void extra_memory(benchmark::State& state, Items (*make)(), std::optional<SnapshotMode> mode, std::uint64_t bound) {
+void extra_memory(benchmark::State& state, Items (*make)(), std::optional<SnapshotMode> mode, const Codec& codec,
+                  std::uint64_t bound) {
   Items items = make();
   const Scratch scratch;
   CheckpointManagerOptions options;
   options.mode = mode.value_or(SnapshotMode::copy);
+  options.codec = codec;
   options.staging_bytes = bound;
   if (!mode) {
     auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
@@ -58,7 +60,7 @@ void extra_memory(benchmark::State& state, Items (*make)(), std::optional<Snapsh
     const double taken = seconds([&] {
       auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
       if (mode) {
-        checked(manager.save(1, items));
+        for (int step = 1; step <= 4; ++step) checked(manager.save(step, items));
         checked(manager.close());
       } else {
         checked(manager.restore_latest(items.front().tree));
@@ -85,13 +87,15 @@ void register_all() {
       {"save borrow", SnapshotMode::borrow},
       {"restore", std::nullopt}};
   for (const auto& [name, make] : states) {
-    for (const std::uint64_t bound : {64 * mib, 256 * mib}) {
-      for (const auto& [doing, mode] : doings) {
-        const auto run = [=, items = make, how = mode](benchmark::State& state) {
-          extra_memory(state, items, how, bound);
-        };
-        const std::string full = "memory/" + name + "/" + doing + "/" + std::to_string(bound / mib) + " MiB";
-        add(full, 1, run);
+    for (const Codec& codec : {Codec::fast(), Codec::none()}) {
+      for (const std::uint64_t bound : {64 * mib, 256 * mib}) {
+        for (const auto& [doing, mode] : doings) {
+          const auto run = [=, items = make, how = mode](benchmark::State& state) {
+            extra_memory(state, items, how, codec, bound);
+          };
+          add("memory/" + name + ", " + codec.to_string() + "/" + doing + "/" + std::to_string(bound / mib) + " MiB", 1,
+              run);
+        }
       }
     }
   }

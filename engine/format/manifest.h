@@ -76,11 +76,11 @@ std::vector<std::string> paths_of_stored_leaves(const Tree& tree);
 // A manifest larger than this is refused unread.
 inline constexpr std::uint64_t manifest_bytes_max = std::uint64_t{1} << 30;
 
-// Stored leaves that are described one by one, in the order of for_each_leaf: a list of 100,000 takes as much memory as
-// the tree.
+// Stored leaves of a tree that are described one by one: a list of 100,000 takes as much memory as the tree.
 struct StoredLeaves {
   std::size_t count = 0;
-  std::function<void(const std::function<void(const StoredLeaf&)>&)> each;
+  // What the i-th is, in the order of for_each_leaf; its node in the tree is given.
+  std::function<void(std::size_t i, const Tree& node, StoredLeaf& leaf)> describe;
 
   static StoredLeaves of(const std::vector<StoredLeaf>& list);  // which outlives it
 };

@@ -119,9 +119,7 @@ std::vector<std::string> paths_of_stored_leaves(const Tree& tree) {
 }
 
 StoredLeaves StoredLeaves::of(const std::vector<StoredLeaf>& list) {
-  return {list.size(), [&list](const auto& fn) {
-            for (const StoredLeaf& leaf : list) fn(leaf);
-          }};
+  return {list.size(), [&list](std::size_t i, const Tree&, StoredLeaf& leaf) { leaf = list[i]; }};
 }
 
 std::string encode_manifest(const Manifest& manifest) {
@@ -130,7 +128,7 @@ std::string encode_manifest(const Manifest& manifest) {
 
 std::string encode_manifest(const Manifest& manifest, const Tree& tree, const StoredLeaves& leaves) {
   std::string out;
-  out.reserve(1024 + 256 * leaves.count);  // pages never touched cost nothing
+  out.reserve(1024 + 128 * leaves.count);  // pages never touched cost nothing
   out += "{\"format\":";
   append_format_version(out);
   out += ",\n\"step\":";
@@ -149,7 +147,13 @@ std::string encode_manifest(const Manifest& manifest, const Tree& tree, const St
   append_tree(out, tree);
   out += ",\n\"leaves\":";
   Lines leaf_lines(out);
-  leaves.each([&leaf_lines](const StoredLeaf& leaf) { append_leaf(leaf_lines.next(), leaf); });
+  StoredLeaf leaf;
+  std::size_t stored = 0;
+  visit_leaves(tree, [&](const Tree& node) {
+    if (!is_stored(node)) return;
+    leaves.describe(stored++, node, leaf);
+    append_leaf(leaf_lines.next(), leaf);
+  });
   leaf_lines.end();
   out += "}\n";
   return out;

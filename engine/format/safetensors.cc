@@ -122,30 +122,34 @@ Result<std::string> encode_safetensors_header(const SafetensorsHeader& header, s
   MILEPOST_TRY(check_names(header.entries));
   if (auto checked = check_layout(header.entries); checked.has_error())
     return invalid_header(checked.error().message());
-  std::string text(length_bytes, '\0');
-  text.reserve(256 + 128 * header.entries.size());
-  text += '{';
-  if (!header.metadata.empty()) {
-    append_json_string(text, metadata_name);
-    text += ":{";
-    for (const auto& [key, value] : header.metadata) {
-      if (text.back() != '{') text += ',';
-      append_json_string(text, key);
-      text += ':';
-      append_json_string(text, value);
-    }
-    text += '}';
-  }
-  for (const SafetensorsEntry& entry : header.entries) {
-    if (text.size() > length_bytes + 1) text += ',';
-    append_entry(text, entry);
-  }
-  text += '}';
-  text.append((alignment - text.size() % alignment) % alignment, ' ');
-  const std::uint64_t json_bytes = text.size() - length_bytes;
+  SafetensorsEncoder encoder(header.entries.size(), header.metadata);
+  for (const SafetensorsEntry& entry : header.entries) encoder.add(entry);
+  return std::move(encoder).finish(alignment);
+}
+
+SafetensorsEncoder::SafetensorsEncoder(std::size_t expected_count, const std::map<std::string, std::string>& metadata)
+    : text_(length_bytes, '\0') {
+  text_.reserve(256 + 128 * expected_count);
+  text_ += '{';
+  if (metadata.empty()) return;
+  append_json_string(text_, metadata_name);
+  text_ += ":{";
+  for (const auto& [key, value] : metadata) append_json_field(text_, key, value);
+  text_ += '}';
+}
+
+void SafetensorsEncoder::add(const SafetensorsEntry& entry) {
+  if (text_.size() > length_bytes + 1) text_ += ',';
+  append_entry(text_, entry);
+}
+
+Result<std::string> SafetensorsEncoder::finish(std::size_t alignment) && {
+  text_ += '}';
+  text_.append((alignment - text_.size() % alignment) % alignment, ' ');
+  const std::uint64_t json_bytes = text_.size() - length_bytes;
   if (json_bytes > json_bytes_max) return invalid_header("more than 100,000,000 bytes");
-  for (std::size_t i = 0; i < length_bytes; ++i) text[i] = static_cast<char>(json_bytes >> (8 * i));
-  return text;
+  for (std::size_t i = 0; i < length_bytes; ++i) text_[i] = static_cast<char>(json_bytes >> (8 * i));
+  return std::move(text_);
 }
 
 Result<SafetensorsHeader> decode_safetensors_header(std::span<const std::byte> bytes, std::uint64_t file_bytes) {

@@ -428,8 +428,8 @@ Result<void> StepReader::State::verify_header(const ItemFiles& item, std::uint32
   const Stream& stream = item.manifest.streams[s];
   if (stream.data_offset == 0) return {};
   const std::string file = item.directory + '/' + stream.data_file;
-  MILEPOST_ASSIGN(const std::string expected, encode_data_header(s, paths_of_stored_leaves(item.manifest.tree),
-                                                                 StoredLeaves::of(item.manifest.leaves)));
+  MILEPOST_ASSIGN(const std::string expected,
+                  encode_data_header(s, item.manifest.tree, StoredLeaves::of(item.manifest.leaves)));
   std::string found(expected.size(), '\0');
   const auto read = read_at(*item.files[s], 0, std::as_writable_bytes(std::span(found)));
   if (read.has_error()) {

@@ -176,6 +176,7 @@ Result<SaveReport> SaveJob::run() noexcept {
   const auto failed = failure();
   auto report = failed ? Result<SaveReport>(*failed) : caught([&] { return commit(*begun); });
   for (ItemState& item : items_) item.file.reset();
+  request_.items.clear();  // or the next save would copy its trees while these are still there
   if (report.has_error()) {
     Error error = begun.has_value() ? begun->abandon(report.error()) : report.error();
     left_attempt_ = begun.has_value() && begun->is_left();
@@ -196,7 +197,7 @@ Result<void> SaveJob::open_files(Attempt& attempt) {
 
     std::string header;
     if (uncompressed_) {
-      auto encoded = encode_data_header(0, paths_of_stored_leaves(*item.tree), describe_leaves(*item.tree, item.plan));
+      auto encoded = encode_data_header(0, *item.tree, describe_leaves(item.plan));
       if (encoded.has_error()) return explain_item(encoded.error());
       header = std::move(encoded).value();
       item.data_offset = header.size();
@@ -254,7 +255,7 @@ Result<void> SaveJob::write_index(Attempt& attempt, ItemState& item) {
     item.record.stored_bytes = stream.data_file_bytes + table.size();
     manifest.streams.push_back(std::move(stream));
   }
-  const std::string text = encode_manifest(manifest, *item.tree, describe_leaves(*item.tree, item.plan));
+  const std::string text = encode_manifest(manifest, *item.tree, describe_leaves(item.plan));
   if (text.size() > manifest_bytes_max) {  // no reader would take it
     return Error(ErrorCode::invalid_argument, "the manifest has " + std::to_string(text.size()) +
                                                   " bytes, of at most " + std::to_string(manifest_bytes_max));

@@ -105,7 +105,7 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   // An item being written.
   struct ItemState {
     StreamPlan plan;
-    const Tree* tree = nullptr;
+    const Tree* tree = nullptr;  // until run() returns
     std::unique_ptr<WriteFile> file;
     std::string file_name;
     std::uint64_t data_offset = 0;
@@ -188,9 +188,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   std::size_t plan_of(ChunkId id) const { return static_cast<std::size_t>(id.item - items_.data()); }
   std::string_view name_for_trace(ChunkId id) const;  // of the leaf; empty if the save began without a trace
 
-  // Constant after construction.
+  // Constant after construction, but for the items, which go when run() returns.
   const SaveContext context_;
-  const SaveRequest request_;
+  SaveRequest request_;
   const bool uncompressed_;
   const Clock::time_point called_;
   const std::int64_t called_unix_ns_;

@@ -20,17 +20,6 @@ constexpr std::uint64_t sliver_bytes = 64 << 10;
 
 bool fills_pages(const SourceLeaf& source) { return source.bytes % io_alignment == 0; }
 
-// Calls fn(leaf) for all leaves, in the order of for_each_leaf, without paths.
-template <class Function> void visit_leaves(const Tree& node, const Function& fn) {
-  if (const auto* map = node.get_if<Tree::Map>()) {
-    for (const auto& [key, child] : *map) visit_leaves(child, fn);
-  } else if (const auto* list = node.get_if<Tree::List>()) {
-    for (const Tree& child : *list) visit_leaves(child, fn);
-  } else {
-    fn(node);
-  }
-}
-
 // The tree's stored leaves that have bytes, in tree order.
 void collect(const Tree& tree, StreamPlan& plan) {
   std::uint32_t& stored = plan.stored_count;
@@ -44,7 +33,10 @@ void collect(const Tree& tree, StreamPlan& plan) {
       dtype = tensor->dtype();
       source.data = tensor->data();
       source.bytes = tensor->byte_count();
-      source.strided = tensor->is_contiguous() ? nullptr : tensor;
+      if (!tensor->is_contiguous()) {
+        source.strided = &plan.strided.emplace_back(
+            Tensor::view(tensor->data(), tensor->dtype(), tensor->shape(), tensor->strides()));
+      }
     } else if (const auto* text = node.get_if<std::string>()) {
       source.data = reinterpret_cast<const std::byte*>(text->data());
       source.bytes = text->size();
@@ -124,32 +116,26 @@ StreamPlan plan_stream(const Tree& tree, const Codec& codec) {
   return plan;
 }
 
-StoredLeaves describe_leaves(const Tree& tree, const StreamPlan& plan) {
-  std::vector<std::optional<std::uint64_t>> offsets(plan.stored_count);  // none of leaves of zero bytes
+StoredLeaves describe_leaves(const StreamPlan& plan) {
+  constexpr std::uint64_t nowhere = ~std::uint64_t{0};  // leaves of zero bytes
+  std::vector<std::uint64_t> offsets(plan.stored_count, nowhere);
   for (const SourceLeaf& source : plan.sources) offsets[source.leaf] = source.offset;
-  auto each = [&tree, offsets = std::move(offsets)](const std::function<void(const StoredLeaf&)>& fn) {
-    auto offset = offsets.begin();
-    StoredLeaf leaf;
-    visit_leaves(tree, [&](const Tree& node) {
-      if (!is_stored(node)) return;
-      leaf.shards.clear();
-      if (*offset) leaf.shards.push_back({0, **offset});
-      ++offset;
-      if (const auto* tensor = node.get_if<Tensor>()) {
-        leaf.stored_as = StoredAs::tensor;
-        leaf.dtype = tensor->dtype();
-        leaf.shape = tensor->shape();
-      } else {
-        const auto* text = node.get_if<std::string>();
-        const std::size_t bytes = text ? text->size() : node.get_if<Tree::Bytes>()->size();
-        leaf.stored_as = text ? StoredAs::string : StoredAs::bytes;
-        leaf.dtype = DType::u8;
-        leaf.shape = {static_cast<std::int64_t>(bytes)};
-      }
-      fn(leaf);
-    });
+  auto describe = [offsets = std::move(offsets)](std::size_t i, const Tree& node, StoredLeaf& leaf) {
+    leaf.shards.clear();
+    if (offsets[i] != nowhere) leaf.shards.push_back({0, offsets[i]});
+    if (const auto* tensor = node.get_if<Tensor>()) {
+      leaf.stored_as = StoredAs::tensor;
+      leaf.dtype = tensor->dtype();
+      leaf.shape = tensor->shape();
+    } else {
+      const auto* text = node.get_if<std::string>();
+      const std::size_t bytes = text ? text->size() : node.get_if<Tree::Bytes>()->size();
+      leaf.stored_as = text ? StoredAs::string : StoredAs::bytes;
+      leaf.dtype = DType::u8;
+      leaf.shape = {static_cast<std::int64_t>(bytes)};
+    }
   };
-  return {plan.stored_count, std::move(each)};
+  return {plan.stored_count, std::move(describe)};
 }
 
 const std::byte* StreamPlan::in_place(const PlannedChunk& chunk) const {

@@ -20,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -59,6 +60,7 @@ struct Segment {
 
 struct StreamPlan {
   std::vector<SourceLeaf, MappedAllocator<SourceLeaf>> sources;  // in stream order, without leaves of zero bytes
+  std::deque<Tensor> strided;  // what sources point to: views, so that the plan does not need the tree
   std::vector<Segment> segments;
   std::vector<PlannedChunk> chunks;
   std::uint64_t raw_bytes = 0;
@@ -75,7 +77,7 @@ struct StreamPlan {
 // The tree has passed check_state(). Quick, because save() waits for it: what only the index needs comes later.
 StreamPlan plan_stream(const Tree& tree, const Codec& codec);
 
-// The stored leaves, for the manifest. The tree outlives them.
-StoredLeaves describe_leaves(const Tree& tree, const StreamPlan& plan);
+// The stored leaves of the plan's tree, for the manifest.
+StoredLeaves describe_leaves(const StreamPlan& plan);
 
 }  // namespace milepost

@@ -76,6 +76,16 @@ std::string join_path(std::string_view path, std::size_t index);
 // What lies deeper than tree_depth_max, which check_tree refuses, is not visited.
 void for_each_leaf(const Tree& tree, const std::function<void(const std::string& path, const Tree& leaf)>& fn);
 void for_each_leaf(Tree& tree, const std::function<void(const std::string& path, Tree& leaf)>& fn);
+// The same without paths, of a tree that has been checked: fn(leaf).
+template <class Function> void visit_leaves(const Tree& tree, const Function& fn) {
+  if (const auto* map = tree.get_if<Tree::Map>()) {
+    for (const auto& [key, child] : *map) visit_leaves(child, fn);
+  } else if (const auto* list = tree.get_if<Tree::List>()) {
+    for (const Tree& child : *list) visit_leaves(child, fn);
+  } else {
+    fn(tree);
+  }
+}
 
 // invalid_argument unless depth, keys (UTF-8, 1 to 1024 bytes) and strings (UTF-8) can be stored and
 // all tensors pass Tensor::check(); names the first leaf at fault.
