@@ -39,10 +39,12 @@ class CheckpointManager::Impl {
   static Result<std::unique_ptr<Impl>> open(const std::string& directory, CheckpointManagerOptions options);
   Result<void> warm_up(const ItemsView& items);
   void let_write();
+  void make_room(std::uint64_t bytes);
   Result<std::vector<std::int64_t>> all_steps(bool read);
 
   const CheckpointManagerOptions options;
   const std::shared_ptr<Store> store;
+  const std::uint64_t memory_bound;
   Spares<ChunkEncoder> encoders;
   Spares<DecodingSpace> decoders;
   BufferPool staging;
@@ -56,17 +58,27 @@ class CheckpointManager::Impl {
   Impl(const CheckpointManagerOptions& given, std::shared_ptr<Store> opened, const MemoryPlan& memory)
       : options(given),
         store(std::move(opened)),
+        memory_bound(memory.bound),
         staging(memory.staging),
         coding(memory.coding),
         workers(memory.workers, given.worker_nice),
         index(store, naming_of(given)),
         saver(options, {store.get(), &workers, &staging, &coding, &encoders}, index),
-        restorer({store.get(), &workers, &staging, &decoders, [this] { let_write(); }}, index.naming(), &saver,
-                 given.io_backend) {}
+        restorer({store.get(), &workers, &staging, &decoders, [this] { let_write(); },
+                  [this](std::uint64_t bytes) { make_room(bytes); }},
+                 index.naming(), &saver, given.io_backend) {}
 };
 
 void CheckpointManager::Impl::let_write() {
   if (const auto job = saver.job()) job->let_write();
+}
+
+// What earlier saves had is free for the index of a step that is restored.
+void CheckpointManager::Impl::make_room(std::uint64_t bytes) {
+  if (staging.stats().touched_bytes + coding.stats().touched_bytes + bytes <= memory_bound) return;
+  encoders.clear();
+  coding.trim();
+  staging.trim();
 }
 
 Result<void> CheckpointManager::Impl::warm_up(const ItemsView& items) {

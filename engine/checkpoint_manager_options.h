@@ -74,8 +74,9 @@ struct CheckpointManagerOptions {
 
   // Bound of the buffers that saves and restores use beside the caller's memory, in bytes; at least 64
   // MiB. With room for the whole state (and 64 MiB) a save stalls for one copy; with less, it streams.
-  // Taken from the system as needed, and kept. The index of a step (paths, shapes, manifest) takes up to 0.6 KB a
-  // leaf on top, for which 16 MiB are left. 0: a quarter of the machine's memory.
+  // Taken from the system as needed, and kept, until the index of a restore needs the room. The index of a
+  // step (paths, shapes, manifest) takes up to 0.6 KB a leaf on top, for which 16 MiB are left. 0: a quarter
+  // of the machine's memory.
   std::uint64_t staging_bytes = 0;
   int worker_threads = 0;  // 0: as many as the machine has
   int worker_nice = 10;    // how far the threads of saves and restores stand back behind the training loop's, 0 to 19

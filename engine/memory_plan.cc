@@ -15,8 +15,7 @@ static constexpr std::uint64_t worker_bytes = std::uint64_t{8} << 20;
 // Left to the index. With what the workers do not take while it is written, enough for 100,000 leaves.
 static constexpr std::uint64_t index_bytes = std::uint64_t{16} << 20;
 
-MemoryPlan::MemoryPlan(const CheckpointManagerOptions& options) {
-  std::uint64_t bound = options.staging_bytes;
+MemoryPlan::MemoryPlan(const CheckpointManagerOptions& options) : bound(options.staging_bytes) {
   if (bound == 0) {
     const auto physical =
         static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));

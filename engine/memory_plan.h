@@ -10,6 +10,7 @@ namespace milepost {
 struct MemoryPlan {
   explicit MemoryPlan(const CheckpointManagerOptions& options);
 
+  std::uint64_t bound = 0;
   int workers = 1;
   BufferPoolOptions staging;  // blocks of chunk_bytes_max
   BufferPoolOptions coding;   // blocks of coding_block_bytes(), enough that no two workers wait for each other

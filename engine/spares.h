@@ -9,7 +9,7 @@
 
 namespace milepost {
 
-// Thread-safe. Holds as many as were ever out at once.
+// Thread-safe. Holds as many as were ever out at once, until they are cleared.
 template <class T> class Spares {
  public:
   std::unique_ptr<T> take() {
@@ -31,6 +31,11 @@ template <class T> class Spares {
       free_.push_back(std::move(spare));
     } catch (const std::bad_alloc&) {
     }
+  }
+
+  void clear() {
+    const std::lock_guard lock(mutex_);
+    free_.clear();
   }
 
  private:

@@ -265,11 +265,22 @@ Result<void> BufferPool::prefault(std::size_t bytes, const ParallelFor& parallel
   return {};
 }
 
+void BufferPool::trim() {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  for (std::byte* const block : state.warm) {
+    ::madvise(block, state.block_bytes, MADV_DONTNEED);
+    state.cold.push_back(block);
+  }
+  state.warm.clear();
+}
+
 BufferPoolStats BufferPool::stats() const {
   const std::lock_guard lock(state_->mutex);
   const std::size_t block = state_->block_bytes;
   return {.capacity_bytes = state_->capacity_blocks * block,
           .mapped_bytes = state_->mapped_blocks * block,
+          .touched_bytes = (state_->mapped_blocks - state_->cold.size()) * block,
           .leased_bytes = state_->leased_blocks * block,
           .leased_peak_bytes = state_->leased_peak_blocks * block,
           .waiting = state_->waiters.size()};

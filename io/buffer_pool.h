@@ -48,7 +48,8 @@ struct BufferPoolOptions {
 
 struct BufferPoolStats {
   std::size_t capacity_bytes = 0;
-  std::size_t mapped_bytes = 0;       // taken from the system so far
+  std::size_t mapped_bytes = 0;       // addresses taken from the system so far
+  std::size_t touched_bytes = 0;      // of blocks that have been leased or prefaulted: that much memory is taken
   std::size_t leased_bytes = 0;       // out now
   std::size_t leased_peak_bytes = 0;  // most ever out at once
   std::size_t waiting = 0;            // threads that wait for a block now
@@ -79,6 +80,9 @@ class BufferPool {
   // all are done; by default the calling thread does it all.
   using ParallelFor = std::function<void(std::size_t, const std::function<void(std::size_t)>&)>;
   Result<void> prefault(std::size_t bytes, const ParallelFor& parallel_for = {});
+
+  // Gives the memory of free blocks back to the system: they are as if never touched.
+  void trim();
 
   BufferPoolStats stats() const;
 

@@ -113,6 +113,8 @@ struct RestoreContext {
   Spares<DecodingSpace>* decoders = nullptr;
   // Called before workers write to the caller's memory; returns when no save needs them to let them.
   std::function<void()> before_writing = {};
+  // Called before an index takes about so many bytes of memory.
+  std::function<void(std::uint64_t bytes)> make_room = {};
 };
 
 // One damaged place.

@@ -220,13 +220,17 @@ Result<const ItemFiles*> StepReader::State::open_item(const ItemRecord& item_rec
   ItemFiles fresh;
   ItemFiles& files = known == items.end() ? fresh : known->second;
   ItemOpener opener(*context.store, directory, record, item_record, files);
-  auto opened = known == items.end() ? opener.open_manifest() : Result<void>();
+  // While its text is parsed the JSON is there, too; of 100,000 leaves 22 MB beside the 30 MB of the index.
+  constexpr std::uint64_t index_bytes_a_byte = 12;
+  const bool is_new = known == items.end();
+  if (is_new && context.make_room) context.make_room(item_record.manifest_bytes * index_bytes_a_byte);
+  auto opened = is_new ? opener.open_manifest() : Result<void>();
   if (opened.has_value() && with_data && !files.is_open) opened = opener.open_data();
   if (opened.has_error()) {
     file_at_fault = opener.file_at_fault();
     return opened.error();
   }
-  return known == items.end() ? &items.emplace(item_record.name, std::move(fresh)).first->second : &files;
+  return is_new ? &items.emplace(item_record.name, std::move(fresh)).first->second : &files;
 }
 
 Result<const ItemFiles*> StepReader::State::item(std::string_view name, bool with_data) {

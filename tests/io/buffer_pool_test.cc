@@ -199,6 +199,22 @@ TEST(BufferPool, PrefaultsItsWholeBoundWhenAskedForEverything) {
   EXPECT_EQ(pool.stats().mapped_bytes, 3 * block);
 }
 
+TEST(BufferPool, TrimmedBlocksAreAsIfNeverTouched) {
+  BufferPool pool({.capacity_bytes = 3 * block, .block_bytes = block});
+  auto kept = pool.acquire().value();
+  auto other = pool.acquire().value();
+  std::byte* const freed = other.data();
+  for (const BufferLease* lease : {&kept, &other}) std::memset(lease->data(), 7, block);
+  other.release();
+  pool.trim();
+  EXPECT_EQ(pool.stats().touched_bytes, block);
+  EXPECT_EQ(kept.data()[block - 1], std::byte{7});
+  other = pool.acquire().value();
+  EXPECT_EQ(other.data(), freed);
+  EXPECT_EQ(other.data()[block - 1], std::byte{0});
+  EXPECT_EQ(pool.stats().touched_bytes, 2 * block);
+}
+
 TEST(BufferPool, AcquireDuringPrefaultWaitsForIt) {
   BufferPool pool({.capacity_bytes = 4 * block, .block_bytes = block});
   std::thread taker;
