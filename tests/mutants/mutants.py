@@ -27,6 +27,7 @@ MUTANTS = {
     ],
     "engine/save/save_job.cc": [
         "mode_ = SnapshotMode::copy;",
+        "request_.items.clear();",
         "if (request_.mode == SnapshotMode::cow) snapshot().fence();",
         "changed_.wait(lock, [&] { return finished_ == chunk_count_; });",
         "if (written.has_error()) return explain_item(written.error());",
@@ -116,6 +117,7 @@ MUTANTS = {
     ],
     # --- Removal.
     "engine/collector.cc": [
+        "error_ = error_ ? error_->and_then(unlinked.error()) : unlinked.error();",
         "put_off.push_back(std::move(victim));",
         "if (lock.has_error() && lock.error().code() != ErrorCode::failed_precondition) return lock.error();",
         "MILEPOST_TRY(unless_gone(store_.sync_directory(options_.todelete_subdir)));",
@@ -281,6 +283,11 @@ MUTANTS = {
         "if (c == '/') return \"a name must not contain a '/'\";",
         "if (text.size() != uuid_bytes) return false;",
     ],
+    "engine/format/data_header.cc": [
+        ("entry.begin == end", "true"),
+        ("entry.name != last", "true"),
+        ('path == "__metadata__"', "false"),
+    ],
     "engine/format/safetensors.cc": [
         "if (entry.begin != end)",
         "if (entry.end - entry.begin != *bytes)",
@@ -288,6 +295,11 @@ MUTANTS = {
         "if (length_bytes + json_bytes > bytes.size()) "
         'return invalid_header("fewer bytes were given than the header has");',
         "if (data_bytes != file_bytes - length_bytes - json_bytes)",
+    ],
+    # --- The bound on memory.
+    "engine/checkpoint_manager.cc": [
+        "coding.trim();",
+        "staging.trim();",
     ],
     # --- The restore.
     "engine/restore/step_reader.cc": [

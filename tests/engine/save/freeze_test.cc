@@ -8,7 +8,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace milepost::testing {
 namespace {
@@ -185,6 +189,42 @@ TEST(Staging, StreamsWithinItsBound) {
       auto restored = StepReader::open(context, "1")->restore({}).value();
       EXPECT_EQ(difference(expected, restored.tree()), "");
       EXPECT_EQ(staging.stats().leased_bytes, 0u);
+    }
+  }
+}
+
+// What of the pools is in memory: nothing else asks for huge pages.
+std::size_t resident_pool_bytes() {
+  std::ifstream maps("/proc/self/smaps");
+  std::size_t kb = 0;
+  std::size_t all_kb = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.starts_with("Rss:")) kb = std::stoul(line.substr(4));
+    if (line.starts_with("VmFlags:") && line.find(" hg") != std::string::npos) all_kb += kb;
+  }
+  return all_kb << 10;
+}
+
+TEST(Staging, GivesItsMemoryToALargeIndex) {
+  constexpr std::size_t large = 16 << 20;
+  for (const bool is_large : {false, true}) {
+    auto options = small_options(std::make_shared<SimulatedStore>());
+    options.staging_bytes = staging_bytes_min;
+    auto manager = open_manager(options);
+    Tree tree;
+    tree["large"] = make_tensor(DType::f32, {large / 4}, Layout::packed, 1);
+    for (int i = 0; i < (is_large ? 1000 : 1); ++i)
+      tree["texts"][std::to_string(i)] = std::string(inline_bytes_max, 'x');
+    EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.mode = SnapshotMode::copy}).value());
+    EXPECT_OK(manager.wait_until_finished());
+    if (resident_pool_bytes() == 0) GTEST_SKIP() << "a kernel without huge pages";
+    EXPECT_GE(resident_pool_bytes(), large);
+    StepReader reader = manager.open_step(1).value();
+    EXPECT_TRUE(reader.manifest("state").has_value());
+    if (is_large) {
+      EXPECT_LT(resident_pool_bytes(), large / 4);
+    } else {
+      EXPECT_GE(resident_pool_bytes(), large);
     }
   }
 }
