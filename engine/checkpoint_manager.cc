@@ -73,9 +73,11 @@ void CheckpointManager::Impl::let_write() {
   if (const auto job = saver.job()) job->let_write();
 }
 
-// What earlier saves had is free for the index of a step that is restored.
+// What earlier saves had is free for the index of a step that is restored. But for an index that is small beside it the
+// next save need not touch all of that again.
 void CheckpointManager::Impl::make_room(std::uint64_t bytes) {
-  if (staging.stats().touched_bytes + coding.stats().touched_bytes + bytes <= memory_bound) return;
+  const std::uint64_t touched = staging.stats().touched_bytes + coding.stats().touched_bytes;
+  if (touched + bytes <= memory_bound || bytes < touched / 2) return;
   encoders.clear();
   coding.trim();
   staging.trim();
