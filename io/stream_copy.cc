@@ -28,8 +28,12 @@ template <std::size_t pages> std::size_t copy_groups(std::byte* to, const std::b
   auto* target = reinterpret_cast<std::uint8_t*>(to);
   const auto* source = reinterpret_cast<const std::uint8_t*>(from);
   for (std::size_t at = 0; at < end; at += group) {
+    // The processor does not read ahead beyond a page. Asked for once only, a line need not push others out of the
+    // cache.
+    const std::size_t ahead = at + group < end ? group : 0;
     for (std::size_t within = 0; within < page; within += line) {
       for (std::size_t start = at + within; start < at + group; start += page) {
+        __builtin_prefetch(source + start + ahead, 0, 0);
         for (std::size_t i = start; i < start + line; i += lanes) {
           hn::Stream(hn::LoadU(vector, source + i), vector, target + i);
         }
