@@ -85,6 +85,7 @@ void CheckpointManager::Impl::make_room(std::uint64_t bytes) {
 
 Result<void> CheckpointManager::Impl::warm_up(const ItemsView& items) {
   MILEPOST_TRY(check_items(items));
+  store->warm_up();
   std::size_t segments = 0;
   for (const ItemView& item : items) segments += plan_stream(*item.tree, options.codec).segments.size();
   const auto parallel_for = [this](std::size_t n, const std::function<void(std::size_t)>& fn) {

@@ -88,8 +88,8 @@ class CheckpointManager {
 
   SaveCounters counters() const;
 
-  // Maps and touches the staging memory that saving these trees takes, so that the first save stalls
-  // no longer than later ones.
+  // Maps and touches the staging memory that saving these trees takes and makes the store ready, so that the first save
+  // stalls no longer than later ones.
   Result<void> warm_up(const ItemsView& items);
 
   // Ascending; includes the step in flight. `read` lists the directory again.

@@ -230,6 +230,8 @@ Result<std::unique_ptr<AsyncIo>> AsyncIo::create(IoBackend backend, int threads)
   return std::unique_ptr<AsyncIo>(new AsyncIo(std::move(state)));
 }
 
+void AsyncIo::warm_up() { static_cast<void>(state_->ring()); }
+
 void AsyncIo::attach(TransferFile& file) {
   if (!file.direct) return;
   if (Uring* const ring = state_->ring()) file.uring = std::make_unique<UringFile>(*ring, file.direct.get());

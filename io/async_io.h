@@ -42,6 +42,8 @@ class AsyncIo {
   // Waits for all transfers.
   ~AsyncIo();
 
+  // As Store::warm_up.
+  void warm_up();
   // Makes `file` ready for transfers, once its descriptors are set.
   void attach(TransferFile& file);
 

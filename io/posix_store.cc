@@ -74,6 +74,8 @@ class PosixStoreImplementation final : public Store {
 
   std::string description() const override { return root_.as_given(); }
 
+  void warm_up() override { io_->warm_up(); }
+
   Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override {
     MILEPOST_TRY(check_writable("create", path));
     return create_posix_file(root_, *io_, path, options, mode_);

@@ -115,6 +115,9 @@ class Store {
   // For messages: the root as the user gave it.
   virtual std::string description() const = 0;
 
+  // Does ahead of time what the first file would pay for.
+  virtual void warm_up() {}
+
   // Creates a new regular file (never replaces: already_exists). Its name is durable after sync_directory.
   virtual Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) = 0;
   // Opens a regular file; anything else (link, directory, device, pipe) is refused.

@@ -43,6 +43,7 @@ class ForwardingStore : public Store {
   explicit ForwardingStore(std::shared_ptr<Store> inner) : inner_(std::move(inner)) {}
 
   std::string description() const override { return inner_->description(); }
+  void warm_up() override { inner_->warm_up(); }
   Result<std::unique_ptr<WriteFile>> create_file(const std::string& path, const CreateFileOptions& options) override;
   Result<std::unique_ptr<ReadFile>> open_file(const std::string& path) override;
   Result<std::unique_ptr<WriteFile>> open_file_to_write(const std::string& path) override;
