@@ -96,10 +96,14 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
       return false;
     }
   }
+  // Not before: the trees of a step whose turn it is not need not be looked at. Each node comes from memory once, for
+  // the copy, and is then checked in the cache; but while the save before has its copy there is to be no other.
+  Items copied;
   {
-    // Not before: the trees of a step whose turn it is not need not be looked at.
     const TraceSlice checking("check");
-    if (auto valid = check_items(items); valid.has_error()) return within_step(valid.error(), step);
+    if (!job()) copied = items.copy();
+    const auto valid = check_items(copied.empty() ? items : ItemsView(copied));
+    if (valid.has_error()) return within_step(valid.error(), step);
   }
   const auto predicted = decide_in_grace(step, items, codec);
   const auto waited_s = wait_for_turn();
@@ -130,9 +134,10 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
   auto grace = decide_in_grace(step, items, codec);
   if (grace && grace->drop_compression) codec = Codec::none();
 
+  if (copied.empty()) copied = items.copy();
   SaveRequest request{step,
                       name,
-                      items.copy(),
+                      std::move(copied),
                       mode,
                       codec,
                       options.metrics,

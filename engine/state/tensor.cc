@@ -163,12 +163,14 @@ Result<void> Tensor::check() const {
   if (shape_.size() > tensor_rank_max) {
     return Error(ErrorCode::invalid_argument, "tensor of more than " + std::to_string(tensor_rank_max) + " dimensions");
   }
-  for (const std::int64_t extent : shape_) {
-    if (extent < 0) return fail("a negative extent");
-  }
-  if (!milepost::element_count(shape_)) return fail("more than 2^62 elements");
   const std::optional<std::uint64_t> bytes = packed_bytes(dtype_, shape_);
-  if (!bytes) return fail(is_byte_sized(dtype_) ? "more than 2^62 bytes" : "not a whole number of bytes");
+  if (!bytes) {
+    for (const std::int64_t extent : shape_) {
+      if (extent < 0) return fail("a negative extent");
+    }
+    if (!milepost::element_count(shape_)) return fail("more than 2^62 elements");
+    return fail(is_byte_sized(dtype_) ? "more than 2^62 bytes" : "not a whole number of bytes");
+  }
   if (!strides_.empty() && strides_.size() != shape_.size()) {
     return fail("strides " + milepost::to_string(strides_) + " have another number of dimensions");
   }

@@ -1,4 +1,5 @@
 // Calls that are wrong are refused with a reason, and leave nothing behind.
+#include "tests/engine/hook_store.h"
 #include "tests/engine/open_manager.h"
 #include "tests/engine/trees.h"
 #include "tests/support/simulated_store.h"
@@ -113,6 +114,22 @@ TEST(BadInput, OfSave) {
   ASSERT_TRUE(manager.save(last, {{name, 1}}, {.metrics = odd}).value());
   EXPECT_OK(manager.wait_until_finished());
   EXPECT_EQ(difference(1, manager.restore(last)->tree(name)), "");
+}
+
+// Told at once, not when the save in flight has ended.
+TEST(BadInput, OfASaveBehindAnother) {
+  auto hooks = std::make_shared<HookStore>(std::make_shared<SimulatedStore>());
+  auto manager = open_manager(small_options(hooks));
+  Gate gate;
+  hooks->before([&](Operation operation, const std::string&) {
+    if (operation == Operation::make_directory) gate.pass();
+  });
+  ASSERT_TRUE(manager.save(1, {{"a", 1}}).value());
+  expect_refused(manager.save(2, {{"a", "\xFF"}}), "item a");
+  EXPECT_TRUE(manager.is_saving_in_progress());
+  gate.open();
+  EXPECT_OK(manager.wait_until_finished());
+  EXPECT_EQ(manager.all_steps().value(), std::vector<std::int64_t>({1}));
 }
 
 TEST(BadInput, MetadataTooLargeToReadAgain) {
