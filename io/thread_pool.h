@@ -39,6 +39,10 @@ class ThreadPool {
   // Runs a task later, in the order of posting. std::bad_alloc: it will not run.
   template <class Task> void post(Task&& task) { boost::asio::post(context_, std::forward<Task>(task)); }
 
+  template <class Function> void for_each_thread(const Function& fn) {
+    for (std::thread& thread : threads_) fn(thread.native_handle());
+  }
+
   // Runs what was posted; the threads end.
   void join() {
     work_.reset();

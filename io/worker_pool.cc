@@ -3,6 +3,7 @@
 #include "milepost/io/thread_pool.h"
 #include "milepost/io/trace.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -51,6 +52,8 @@ void set_scheduling(int policy) {
 
 struct WorkerPool::State {
   ThreadPool pool;
+  cpu_set_t cores{};  // that the threads may run on; none: not known
+  std::atomic<int> kept_off{-1};
 };
 
 WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max(1, threads)) {
@@ -61,11 +64,21 @@ WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max
     if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);
   };
   state_.reset(new State{ThreadPool(size_, lower)});
+  if (sched_getaffinity(0, sizeof state_->cores, &state_->cores) != 0) CPU_ZERO(&state_->cores);
 }
 
 WorkerPool::~WorkerPool() { state_->pool.join(); }
 
 void WorkerPool::post(std::function<void()> task) { state_->pool.post(std::move(task)); }
+
+void WorkerPool::keep_off_this_core() noexcept {
+  const int here = sched_getcpu();
+  if (here < 0 || here >= CPU_SETSIZE || state_->kept_off.exchange(here) == here) return;
+  cpu_set_t others = state_->cores;
+  CPU_CLR(here, &others);
+  if (CPU_COUNT(&others) == 0) return;
+  state_->pool.for_each_thread([&](pthread_t thread) { pthread_setaffinity_np(thread, sizeof others, &others); });
+}
 
 void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) noexcept {
   std::shared_ptr<Loop> loop;

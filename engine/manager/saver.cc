@@ -150,6 +150,7 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
   const auto next =
       std::make_shared<Run>(Run{job, StepIndex::make_room({step, 0, options.metrics}), options.overwrite});
   auto outcome = std::make_shared<Outcome>();
+  if (is_frozen_in_call(mode)) control_.keep_off_this_core();
   // An older error must not cost this step.
   Result<void> older;
   {

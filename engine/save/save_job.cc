@@ -89,7 +89,7 @@ void SaveJob::let_write() noexcept {
 bool SaveJob::capture(Clock::time_point deadline) noexcept {
   if (!is_frozen_in_call(request_.mode)) return true;  // run() begins with it
   plan_if_there_is_memory();
-  return snapshot_->start(mode_, context_.workers->size(), deadline);
+  return snapshot_->start(mode_, copiers_to_call(), deadline);
 }
 
 bool SaveJob::wait_captured(Clock::time_point deadline) {
@@ -142,7 +142,7 @@ Result<SaveReport> SaveJob::run() noexcept {
     snapshot();  // planned by the caller's thread
   } else {
     plan_if_there_is_memory();
-    snapshot_->start(mode_, context_.workers->size());
+    snapshot_->start(mode_, copiers_to_call());
   }
   TraceSlice opening("begin attempt");
   auto begun = caught([&] { return Attempt::begin(*context_.store, request_.step); });
@@ -150,6 +150,9 @@ Result<SaveReport> SaveJob::run() noexcept {
   if (opened.has_error()) fail(opened.error());
   opening.end();
   release_files();
+  // A worker called for that would find no idle core while the files are opened, and wait for the next tick for this
+  // one.
+  if (mode_ == SnapshotMode::copy && context_.workers->size() > 1) snapshot_->copy_while_blocks_are_free();
 
   // The index of an item is written while its last chunks still are.
   {
@@ -227,8 +230,7 @@ void SaveJob::release_files() noexcept {
   {
     const std::lock_guard lock(mutex_);
     files_ready_ = true;
-    // In copy mode not before the state is frozen, if there is room: coding would take the cores that freeze it.
-    code = coding_wanted_ || mode_ != SnapshotMode::copy;
+    code = coding_wanted_ || !copies_first();
   }
   pump_writes();
   if (code) start_coding();

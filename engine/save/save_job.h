@@ -180,6 +180,14 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   SaveFigures figures() const;
   Result<SaveReport> commit(Attempt& attempt);
 
+  // Whether nothing but copying is done until the state is captured, if there is room: coding and digests would take
+  // the cores, or a share of the loop's. What is not coded is on its way to the disk all the same.
+  bool copies_first() const { return mode_ == SnapshotMode::copy || (uncompressed_ && mode_ != SnapshotMode::borrow); }
+  // In mode copy the calling thread is one of those who copy, and this job's the other.
+  int copiers_to_call() const {
+    const int all = context_.workers->size();
+    return mode_ == SnapshotMode::copy ? all - 2 : copies_first() ? all : 1;
+  }
   double seconds_since_call() const { return std::chrono::duration<double>(Clock::now() - called_).count(); }
   ItemState& item_of(std::size_t segment) { return items_[snapshot_->plan_of(segment)]; }
   Error explain(ChunkId id, Error error) const noexcept;

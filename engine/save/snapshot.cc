@@ -67,27 +67,26 @@ Result<void> Snapshot::protect() noexcept {
 }
 
 bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) noexcept {
-  switch (mode) {
-    case SnapshotMode::copy: {
-      const std::size_t threads = std::min<std::size_t>(static_cast<std::size_t>(workers), segments_.size());
-      for (std::size_t i = 1; i < threads; ++i) {
-        if (!sink_.post([this] { copy_while_blocks_are_free(); })) break;  // others do without
-      }
-      return freeze(deadline);
+  const std::size_t called = std::min(static_cast<std::size_t>(std::max(workers, 0)), segments_.size());
+  // Without them whoever freezes, reads in place or waits in a fence captures all.
+  const auto call = [&](void (Snapshot::*task)() noexcept) {
+    for (std::size_t i = 0; i < called; ++i) {
+      if (!sink_.post([this, task] { (this->*task)(); })) break;
     }
-    // Without it readers in place and fences capture all.
-    case SnapshotMode::lazy: static_cast<void>(sink_.post([this] { copy_in_background(); })); break;
+  };
+  switch (mode) {
+    case SnapshotMode::copy: call(&Snapshot::copy_while_blocks_are_free); return freeze(deadline);
+    case SnapshotMode::lazy: call(&Snapshot::copy_in_background); break;
     case SnapshotMode::borrow: break;
     case SnapshotMode::cow: {
       for (const std::size_t segment : at_once_) copy_segment(segment, wait_for_block(deadline));
-      static_cast<void>(sink_.post([this] { copy_in_background(); }));
+      call(&Snapshot::copy_in_background);
       return !sink_.dropped() || Clock::now() < deadline;
     }
   }
   return true;
 }
 
-// Of a worker, who never waits for a block: what it claims, it copies at once.
 void Snapshot::copy_while_blocks_are_free() noexcept {
   while (front_.load(std::memory_order_relaxed) < segments_.size()) {
     auto block = staging_.try_acquire();
@@ -101,6 +100,7 @@ void Snapshot::copy_while_blocks_are_free() noexcept {
 void Snapshot::copy_in_background() noexcept {
   copy_while_blocks_are_free();
   if (front_.load() >= segments_.size()) return;
+  sink_.need_room();
   // One that was freed just before `parked_` could be seen is found by looking once more.
   parked_.store(true);
   if (auto lease = staging_.try_acquire()) {

@@ -82,10 +82,12 @@ class Snapshot final : private WriteGuard::Owner {
   // Before start() in mode cow, and before anybody else knows of the snapshot. An error, which says why: it has to be
   // mode copy.
   Result<void> protect() noexcept;
-  // In mode copy returns when all is captured; `workers` help. Else at once; in mode cow when what cannot be
-  // protected is. False: no staging memory came free by the
-  // deadline; the sink has been told, and what was not captured is dropped.
+  // In mode copy returns when all is captured. Else at once; in mode cow when what cannot be protected is. So many
+  // workers are called to copy. False: no staging memory came free by the deadline; the sink has been told, and what
+  // was not captured is dropped.
   bool start(SnapshotMode mode, int workers, Clock::time_point deadline = Clock::time_point::max()) noexcept;
+  // Of a worker, who never waits for a block: what it claims, it copies at once.
+  void copy_while_blocks_are_free() noexcept;
   // Return when everything, or everything in that memory, is captured, helping.
   void fence() noexcept;
   void fence(const void* data, std::size_t bytes) noexcept;
@@ -126,7 +128,6 @@ class Snapshot final : private WriteGuard::Owner {
 
   bool claim(std::size_t segment) { return !segments_[segment].claimed.exchange(true); }
   std::optional<std::size_t> claim_front();
-  void copy_while_blocks_are_free() noexcept;
   void copy_in_background() noexcept;
   void copy_segment(std::size_t segment, BufferLease block) noexcept;
   bool freeze(Clock::time_point deadline) noexcept;

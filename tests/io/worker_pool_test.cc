@@ -4,7 +4,9 @@
 #include <sched.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
+#include <thread>
 #include <vector>
 
 namespace milepost {
@@ -32,6 +34,43 @@ TEST(WorkerPool, WakingPreemptsNobodyUnlessItIsToBePrompt) {
     policies.set_value(seen);
   });
   EXPECT_EQ(policies.get_future().get(), std::vector<int>({SCHED_BATCH, SCHED_OTHER, SCHED_BATCH}));
+}
+
+std::vector<int> cores_of_this_thread() {
+  cpu_set_t set{};
+  sched_getaffinity(0, sizeof set, &set);
+  std::vector<int> cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+// A thread that stays on one core, whatever the others may.
+void on_core(int core, const std::function<void()>& fn) {
+  std::thread([&] {
+    cpu_set_t set{};
+    CPU_SET(core, &set);
+    ASSERT_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+    fn();
+  }).join();
+}
+
+TEST(WorkerPool, ItsThreadsStayOffTheCoreOfTheLastWhoAskedForThat) {
+  const std::vector<int> all = cores_of_this_thread();
+  WorkerPool pool(1, 0);
+  const auto cores_of_pool = [&] {
+    std::promise<std::vector<int>> cores;
+    pool.post([&] { cores.set_value(cores_of_this_thread()); });
+    return cores.get_future().get();
+  };
+  EXPECT_EQ(cores_of_pool(), all);
+  for (const int core : {all.front(), all.back()}) {
+    on_core(core, [&] { pool.keep_off_this_core(); });
+    std::vector<int> others = all;
+    if (others.size() > 1) std::erase(others, core);
+    EXPECT_EQ(cores_of_pool(), others);
+  }
 }
 
 TEST(WorkerPool, ParallelForRunsEachIndexOnceAndTheCallerHelps) {

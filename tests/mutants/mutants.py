@@ -55,6 +55,8 @@ MUTANTS = {
         "if (copy_on_write_) copy_on_write_->end();",
         ("copy_on_write_ ? copy_on_write_->in_place(plan, chunk) : plans_[plan]->in_place(chunk)",
          "plans_[plan]->in_place(chunk)"),
+        ("if (front_.load() >= segments_.size()) return;\n  sink_.need_room();",
+         "if (front_.load() >= segments_.size()) return;"),
         "fence(pages.begin, pages.size());",
         ("begin < pages.end && pages.begin < end", "true"),
     ],
