@@ -5,8 +5,9 @@
 // The loop: a compute phase that stays in the cache (forward and backward), fence(), and an update that
 // streams over weights and both moments as Adam does; on as many threads as there are cores ("busy") or
 // on one less ("spare"). Now and then a step begins with a save. Times are in units of P, the stall of a
-// save in copy mode in the same run; the compute phase lasts about 4 P. Medians of 7 saves, each next to
-// as many steps without one. In mode cow there is no fence:
+// save in copy mode in the same run; the compute phase lasts about 4 P. Medians of 11 saves, each beside
+// the three steps before and after it. In mode cow there is no fence. "disk" is the limit: what the disk alone costs
+// such a loop, raw direct writes of as many bytes by other threads in place of the save:
 //   freeze_p  how much longer than others the step with the save takes, from the call of save() to the
 //             end of the update; goal for lazy mode: 1.1 at most when busy, 0.25 at most with a spare core; cow: 1.5,
 //             0.45
@@ -21,15 +22,18 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace milepost::bench {
 namespace {
 
 constexpr std::uint64_t state_bytes = 512'000'000;
-constexpr int turns = 7;
+constexpr int turns = 11;
 
 // The training loop, without the training.
 class Loop {
@@ -97,12 +101,32 @@ double copy_stall_seconds(CheckpointManager& manager, const Items& items, std::i
   return samples.median();
 }
 
-void slowdown(benchmark::State& state, SnapshotMode mode, int threads, double goal) {
+// Writes of as many bytes as the state has, by nobody's save.
+class RawWrites {
+ public:
+  explicit RawWrites(const std::string& path) : path_(path) {}
+  void start(std::uint64_t bytes) {
+    going_ = true;
+    thread_ = std::jthread([this, bytes] {
+      raw_write_seconds(path_, bytes);
+      going_ = false;
+    });
+  }
+  bool is_going() const { return going_; }
+
+ private:
+  const std::string path_;
+  std::atomic<bool> going_{false};
+  std::jthread thread_;
+};
+
+// Without a mode: raw writes, and no save.
+void slowdown(benchmark::State& state, std::optional<SnapshotMode> mode, int threads, double goal) {
   const GptState& gpt = gpt_state(state_bytes);
   const Items items = gpt.items();
   const Scratch scratch;
   CheckpointManagerOptions options;
-  options.mode = mode;
+  options.mode = mode.value_or(SnapshotMode::copy);
   options.codec = Codec::none();
   options.max_to_keep = 1;
   options.staging_bytes = gpt.bytes() + 256 * mib;
@@ -117,28 +141,41 @@ void slowdown(benchmark::State& state, SnapshotMode mode, int threads, double go
   double fastest = seconds([&] { loop.compute(trial); });
   for (int i = 0; i < 4; ++i) fastest = std::min(fastest, seconds([&] { loop.compute(trial); }));
   const auto rounds = static_cast<std::uint64_t>(static_cast<double>(trial) * 4 * p / fastest);
+  RawWrites writes(scratch.path("raw"));
   const auto train = [&](bool saving) {
     return seconds([&] {
-      if (saving) checked(manager.save(++step, items));
+      if (saving && mode) checked(manager.save(++step, items));
+      if (saving && !mode) writes.start(gpt.bytes());
       loop.compute(rounds);
       if (mode == SnapshotMode::lazy) manager.fence();
       loop.update();
     });
   };
 
+  constexpr int apart = 3;  // steps between two saves
+  const auto plain_steps = [&] {
+    std::array<double, apart> taken{};
+    for (double& one : taken) one = train(false);
+    return taken;
+  };
   Samples plain, freezes, totals, lengths;
+  std::array<double, apart> before = plain_steps();
   for (auto _ : state) {
-    Samples near;  // steps without a save, shortly before this one
-    for (int i = 0; i < 3; ++i) near.add(train(false));
-    plain.add(near.median());
     const double first = train(true);
     double total = first;
     double steps = 1;
-    while (manager.is_saving_in_progress()) {
+    while (manager.is_saving_in_progress() || writes.is_going()) {
       total += train(false);
       ++steps;
     }
     checked(manager.wait_until_finished());
+    const std::array<double, apart> after = plain_steps();
+    Samples near;  // the machine's speed drifts
+    for (const auto& side : {before, after}) {
+      for (const double one : side) near.add(one);
+    }
+    before = after;
+    plain.add(near.median());
     freezes.add(first - near.median());
     totals.add(total - steps * near.median());
     lengths.add(steps);
@@ -155,7 +192,7 @@ void slowdown(benchmark::State& state, SnapshotMode mode, int threads, double go
 }  // namespace
 
 void register_all() {
-  const auto add_loop = [](const std::string& name, SnapshotMode mode, int threads, double goal) {
+  const auto add_loop = [](const std::string& name, std::optional<SnapshotMode> mode, int threads, double goal) {
     const auto run = [=](benchmark::State& state) { slowdown(state, mode, threads, goal); };
     add(name, turns, run);
   };
@@ -163,10 +200,12 @@ void register_all() {
   add_loop("loop/lazy/busy", SnapshotMode::lazy, cores, 1.1);
   add_loop("loop/cow/busy", SnapshotMode::cow, cores, 1.5);
   add_loop("loop/copy/busy", SnapshotMode::copy, cores, 0);
+  add_loop("loop/disk/busy", std::nullopt, cores, 0);
   if (cores == 1) return;
   add_loop("loop/lazy/spare", SnapshotMode::lazy, cores - 1, 0.25);
   add_loop("loop/cow/spare", SnapshotMode::cow, cores - 1, 0.45);
   add_loop("loop/copy/spare", SnapshotMode::copy, cores - 1, 0);
+  add_loop("loop/disk/spare", std::nullopt, cores - 1, 0);
 }
 
 }  // namespace milepost::bench

@@ -50,7 +50,8 @@ SECTIONS = [
             [("call ms", "stall_ms", number), ("memcpy ms", "memcpy_ms", number), ("of memcpy", "of_memcpy", number)]),
     Section("loop", "How much does a save slow a loop that rewrites all of its state in every step?",
             "P: the stall of a save in copy mode. Extra time of the step that saves, and of all steps until the "
-            "save is committed, in P. busy: training on all cores; spare: on one less. Medians of 7 saves.",
+            "save is committed, in P. busy: training on all cores; spare: on one less. Limit (disk): raw O_DIRECT writes "
+            "of as many bytes in place of the save. Medians of 11 saves.",
             ["mode", "cores"],
             [("step + P", "freeze_p", number), ("until committed + P", "total_p", number), ("P ms", "p_ms", number),
              ("plain step ms", "step_ms", number), ("steps", "steps", digits)]),
