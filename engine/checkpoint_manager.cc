@@ -45,6 +45,7 @@ class CheckpointManager::Impl {
   const CheckpointManagerOptions options;
   const std::shared_ptr<Store> store;
   const std::uint64_t memory_bound;
+  const std::uint64_t coder_bytes;
   Spares<ChunkEncoder> encoders;
   Spares<DecodingSpace> decoders;
   BufferPool staging;
@@ -59,6 +60,7 @@ class CheckpointManager::Impl {
       : options(given),
         store(std::move(opened)),
         memory_bound(memory.bound),
+        coder_bytes(memory.coder_bytes),
         staging(memory.staging),
         coding(memory.coding),
         workers(memory.workers, given.worker_nice),
@@ -73,14 +75,16 @@ void CheckpointManager::Impl::let_write() {
   if (const auto job = saver.job()) job->let_write();
 }
 
-// What earlier saves had is free for the index of a step that is restored. But for an index that is small beside it the
-// next save need not touch all of that again.
+// What earlier saves had is free for the index of a step that is restored, but no more of it than that needs: the next
+// save has to touch it anew. A restore takes its blocks from the staging memory, and has coders of its own.
 void CheckpointManager::Impl::make_room(std::uint64_t bytes) {
   const std::uint64_t touched = staging.stats().touched_bytes + coding.stats().touched_bytes;
-  if (touched + bytes <= memory_bound || bytes < touched / 2) return;
+  const std::uint64_t wanted = touched + bytes + coder_bytes;
+  if (wanted <= memory_bound) return;
   encoders.clear();
-  coding.trim();
-  staging.trim();
+  const std::uint64_t over = wanted - memory_bound;
+  const std::uint64_t given = coding.trim(over);
+  if (given < over) staging.trim(over - given);
 }
 
 Result<void> CheckpointManager::Impl::warm_up(const ItemsView& items) {

@@ -33,7 +33,8 @@ MemoryPlan::MemoryPlan(const CheckpointManagerOptions& options) : bound(options.
   coding.capacity_bytes = blocks * block;
   staging.trace_name = "staging bytes";
   staging.block_bytes = chunk_bytes_max;
-  staging.capacity_bytes = bound - coding.capacity_bytes - workers * worker_bytes - index_bytes;
+  coder_bytes = workers * worker_bytes;
+  staging.capacity_bytes = bound - coding.capacity_bytes - coder_bytes - index_bytes;
 }
 
 }  // namespace milepost

@@ -12,8 +12,9 @@ struct MemoryPlan {
 
   std::uint64_t bound = 0;
   int workers = 1;
-  BufferPoolOptions staging;  // blocks of chunk_bytes_max
-  BufferPoolOptions coding;   // blocks of coding_block_bytes(), enough that no two workers wait for each other
+  std::uint64_t coder_bytes = 0;  // of all workers: their coders, or the memory that a restore decodes through
+  BufferPoolOptions staging;      // blocks of chunk_bytes_max
+  BufferPoolOptions coding;       // blocks of coding_block_bytes(), enough that no two workers wait for each other
 };
 
 }  // namespace milepost

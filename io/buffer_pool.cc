@@ -265,14 +265,17 @@ Result<void> BufferPool::prefault(std::size_t bytes, const ParallelFor& parallel
   return {};
 }
 
-void BufferPool::trim() {
+std::size_t BufferPool::trim(std::size_t bytes) {
   State& state = *state_;
   const std::lock_guard lock(state.mutex);
-  for (std::byte* const block : state.warm) {
-    ::madvise(block, state.block_bytes, MADV_DONTNEED);
-    state.cold.push_back(block);
+  std::size_t given = 0;
+  auto block = state.warm.begin();
+  for (; block != state.warm.end() && given < bytes; ++block, given += state.block_bytes) {
+    ::madvise(*block, state.block_bytes, MADV_DONTNEED);
+    state.cold.push_back(*block);
   }
-  state.warm.clear();
+  state.warm.erase(state.warm.begin(), block);
+  return given;
 }
 
 BufferPoolStats BufferPool::stats() const {

@@ -81,8 +81,9 @@ class BufferPool {
   using ParallelFor = std::function<void(std::size_t, const std::function<void(std::size_t)>&)>;
   Result<void> prefault(std::size_t bytes, const ParallelFor& parallel_for = {});
 
-  // Gives the memory of free blocks back to the system: they are as if never touched.
-  void trim();
+  // Gives the memory of free blocks back to the system, those first that were not used for long, until it is that many
+  // bytes or there are none left: they are as if never touched. Returns how many bytes it gave back.
+  std::size_t trim(std::size_t bytes);
 
   BufferPoolStats stats() const;
 

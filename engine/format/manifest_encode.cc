@@ -3,6 +3,7 @@
 #include "milepost/engine/format/leaf_text.h"
 #include "milepost/engine/format/manifest.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace milepost {
@@ -128,7 +129,10 @@ std::string encode_manifest(const Manifest& manifest) {
 
 std::string encode_manifest(const Manifest& manifest, const Tree& tree, const StoredLeaves& leaves) {
   std::string out;
-  out.reserve(1024 + 128 * leaves.count);  // pages never touched cost nothing
+  // Pages never touched cost nothing. What is larger than 32 MiB malloc always maps, and gives back when it is freed.
+  constexpr std::size_t always_mapped = std::size_t{33} << 20;
+  const std::size_t estimate = 1024 + 128 * leaves.count;
+  out.reserve(estimate < (std::size_t{1} << 20) ? estimate : std::max(estimate, always_mapped));
   out += "{\"format\":";
   append_format_version(out);
   out += ",\n\"step\":";

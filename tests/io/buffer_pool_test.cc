@@ -206,13 +206,30 @@ TEST(BufferPool, TrimmedBlocksAreAsIfNeverTouched) {
   std::byte* const freed = other.data();
   for (const BufferLease* lease : {&kept, &other}) std::memset(lease->data(), 7, block);
   other.release();
-  pool.trim();
+  EXPECT_EQ(pool.trim(3 * block), block);
   EXPECT_EQ(pool.stats().touched_bytes, block);
   EXPECT_EQ(kept.data()[block - 1], std::byte{7});
   other = pool.acquire().value();
   EXPECT_EQ(other.data(), freed);
   EXPECT_EQ(other.data()[block - 1], std::byte{0});
   EXPECT_EQ(pool.stats().touched_bytes, 2 * block);
+}
+
+TEST(BufferPool, TrimsNoMoreThanWhatIsAskedForAndTheOldestFirst) {
+  BufferPool pool({.capacity_bytes = 3 * block, .block_bytes = block});
+  std::vector<BufferLease> leases;
+  for (int i = 0; i < 3; ++i) {
+    leases.push_back(pool.acquire().value());
+    std::memset(leases.back().data(), 7, block);
+  }
+  std::byte* const latest = leases[1].data();
+  for (const std::size_t i : {2, 0, 1}) leases[i].release();
+  EXPECT_EQ(pool.trim(0), 0);
+  EXPECT_EQ(pool.trim(block + 1), 2 * block);
+  EXPECT_EQ(pool.stats().touched_bytes, block);
+  const auto lease = pool.acquire().value();
+  EXPECT_EQ(lease.data(), latest);
+  EXPECT_EQ(lease.data()[0], std::byte{7});
 }
 
 TEST(BufferPool, AcquireDuringPrefaultWaitsForIt) {

@@ -300,8 +300,9 @@ MUTANTS = {
     ],
     # --- The bound on memory.
     "engine/checkpoint_manager.cc": [
-        "coding.trim();",
-        "staging.trim();",
+        ("coding.trim(over)", "std::size_t{0}"),
+        "if (given < over) staging.trim(over - given);",
+        ("bytes + coder_bytes", "coder_bytes"),
     ],
     # --- The restore.
     "engine/restore/step_reader.cc": [

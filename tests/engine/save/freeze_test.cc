@@ -209,28 +209,39 @@ std::size_t resident_pool_bytes() {
   return all_kb << 10;
 }
 
-TEST(Staging, GivesItsMemoryToALargeIndex) {
-  constexpr std::size_t large = 16 << 20;
-  for (const bool is_large : {false, true}) {
-    auto options = small_options(std::make_shared<SimulatedStore>());
-    options.staging_bytes = staging_bytes_min;
-    auto manager = open_manager(options);
-    Tree tree;
-    tree["large"] = make_tensor(DType::f32, {large / 4}, Layout::packed, 1);
-    for (int i = 0; i < (is_large ? 1000 : 1); ++i)
-      tree["texts"][std::to_string(i)] = std::string(inline_bytes_max, 'x');
-    EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.mode = SnapshotMode::copy}).value());
-    EXPECT_OK(manager.wait_until_finished());
-    if (resident_pool_bytes() == 0) GTEST_SKIP() << "a kernel without huge pages";
-    EXPECT_GE(resident_pool_bytes(), large);
-    StepReader reader = manager.open_step(1).value();
-    EXPECT_TRUE(reader.manifest("state").has_value());
-    if (is_large) {
-      EXPECT_LT(resident_pool_bytes(), large / 4);
-    } else {
-      EXPECT_GE(resident_pool_bytes(), large);
-    }
-  }
+// How much of the pools is in memory after a save of `bytes` and of so many long texts, which are in its index: before,
+// and when that has been read. Nothing: a kernel without huge pages.
+std::optional<std::pair<std::size_t, std::size_t>> resident_before_and_after_reading_an_index(std::size_t bound,
+                                                                                              std::size_t bytes,
+                                                                                              int texts) {
+  auto options = small_options(std::make_shared<SimulatedStore>());
+  options.staging_bytes = bound;
+  auto manager = open_manager(options);
+  Tree tree;
+  tree["large"] = make_tensor(DType::u8, {static_cast<std::int64_t>(bytes)}, Layout::packed, 1);
+  for (int i = 0; i < texts; ++i) tree["texts"][std::to_string(i)] = std::string(inline_bytes_max, 'x');
+  EXPECT_TRUE(manager.save(1, {{"state", tree}}, {.mode = SnapshotMode::copy}).value());
+  EXPECT_OK(manager.wait_until_finished());
+  const std::size_t before = resident_pool_bytes();
+  if (before == 0) return std::nullopt;
+  StepReader reader = manager.open_step(1).value();
+  EXPECT_TRUE(reader.manifest("state").has_value());
+  return std::pair(before, resident_pool_bytes());
+}
+
+TEST(Staging, GivesNoMoreMemoryToAnIndexThanThatNeeds) {
+  constexpr std::size_t mib = 1 << 20;
+  const auto small = resident_before_and_after_reading_an_index(64 * mib, 16 * mib, 1);
+  if (!small) GTEST_SKIP() << "a kernel without huge pages";
+  EXPECT_GE(small->first, 16 * mib);
+  EXPECT_EQ(small->second, small->first);
+  const auto large = resident_before_and_after_reading_an_index(64 * mib, 16 * mib, 1000);
+  EXPECT_LT(large->second, 4 * mib);
+  // 8 MB of manifest.
+  const auto beside_more = resident_before_and_after_reading_an_index(256 * mib, 160 * mib, 2000);
+  EXPECT_GE(beside_more->first, 160 * mib);
+  EXPECT_LT(beside_more->second, beside_more->first);
+  EXPECT_GE(beside_more->second, beside_more->first - 128 * mib);
 }
 
 }  // namespace
