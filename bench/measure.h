@@ -64,6 +64,7 @@ class Samples {
 class ResidentMemory {
  public:
   static std::uint64_t now() { return field("VmRSS:"); }
+  static std::uint64_t of_files() { return field("RssFile:"); }  // of that: the program's own, and what it maps
   static std::uint64_t peak() { return field("VmHWM:"); }
   static void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 

@@ -6,7 +6,8 @@
 // restored in place, or both, with the default codec and with none, and a bound (staging_bytes) of 64 MiB and of 256
 // MiB.
 //   extra_MB  the most memory that was resident at any time of the save or restore (VmHWM), without what
-//             was before the manager was opened: the state, and the tree
+//             was before the manager was opened, the state and the tree, and without pages of the program's files. Each
+//             in a process of its own, in which nothing has been allocated and freed before
 //   bound_MB  staging_bytes
 //   of_bound  extra_MB / bound_MB; goal: 1 at most
 #include "milepost/engine/checkpoint_manager.h"
@@ -16,7 +17,11 @@
 #include "bench/state.h"
 
 #include <malloc.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <string>
@@ -40,43 +45,70 @@ Items small_leaves() {
   return {{"state", std::move(tree)}};
 }
 
+// What a function returns that runs in a process of its own; there are no threads when it begins.
+std::uint64_t in_a_child(const std::function<std::uint64_t()>& fn) {
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) std::exit(1);
+  const pid_t child = ::fork();
+  std::uint64_t value = 0;
+  if (child == 0) {
+    value = fn();
+    std::_Exit(::write(ends[1], &value, sizeof value) == sizeof value ? 0 : 1);
+  }
+  ::close(ends[1]);
+  const bool told = ::read(ends[0], &value, sizeof value) == sizeof value;
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  if (!told) std::exit(1);  // it has said why
+  return value;
+}
+
+void save_in_a_child(const std::string& directory, const CheckpointManagerOptions& options, const Items& items) {
+  in_a_child([&] {
+    auto manager = checked(CheckpointManager::open(directory, options));
+    checked(manager.save(1, items));
+    checked(manager.close());
+    return 0;
+  });
+}
+
 struct Doing {
   const char* name;
   std::optional<SnapshotMode> save;  // none: restores what a save before has left
   bool restore = false;              // by the manager that has saved
 };
 
-void extra_memory(benchmark::State& state, Items (*make)(), const Doing& doing, const Codec& codec,
-                  std::uint64_t bound) {
+// In bytes.
+std::uint64_t extra_memory(Items (*make)(), const Doing& doing, const Codec& codec, std::uint64_t bound) {
   Items items = make();
   const Scratch scratch;
   CheckpointManagerOptions options;
   options.mode = doing.save.value_or(SnapshotMode::copy);
   options.codec = codec;
   options.staging_bytes = bound;
-  if (!doing.save) {
-    auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
-    checked(manager.save(1, items));
-    checked(manager.close());
-  }
+  if (!doing.save) save_in_a_child(scratch.path("memory"), options, items);
   malloc_trim(0);
   const std::uint64_t before = ResidentMemory::now();
+  const std::uint64_t files_before = ResidentMemory::of_files();
   ResidentMemory::reset_peak();
+  auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
+  for (int step = 1; doing.save && step <= 4; ++step) checked(manager.save(step, items));
+  checked(manager.wait_until_finished());
+  if (doing.restore) checked(manager.restore_latest(items.front().tree));
+  checked(manager.close());
+  const std::uint64_t peak = ResidentMemory::peak() - (ResidentMemory::of_files() - files_before);
+  return peak > before ? peak - before : 0;
+}
+
+void measure(benchmark::State& state, Items (*make)(), const Doing& doing, const Codec& codec, std::uint64_t bound) {
+  std::uint64_t extra = 0;
   for (auto _ : state) {
-    const double taken = seconds([&] {
-      auto manager = checked(CheckpointManager::open(scratch.path("memory"), options));
-      for (int step = 1; doing.save && step <= 4; ++step) checked(manager.save(step, items));
-      checked(manager.wait_until_finished());
-      if (doing.restore) checked(manager.restore_latest(items.front().tree));
-      checked(manager.close());
-    });
+    const auto taken = seconds([&] { extra = in_a_child([&] { return extra_memory(make, doing, codec, bound); }); });
     state.SetIterationTime(taken);
   }
-  const std::uint64_t peak = ResidentMemory::peak();
-  const double extra = peak > before ? static_cast<double>(peak - before) : 0;
-  state.counters["extra_MB"] = 1e-6 * extra;
+  state.counters["extra_MB"] = 1e-6 * static_cast<double>(extra);
   state.counters["bound_MB"] = 1e-6 * static_cast<double>(bound);
-  state.counters["of_bound"] = extra / static_cast<double>(bound);
+  state.counters["of_bound"] = static_cast<double>(extra) / static_cast<double>(bound);
   state.counters["of_bound.at_most"] = 1;
 }
 
@@ -94,9 +126,7 @@ void register_all() {
     for (const Codec& codec : {Codec::fast(), Codec::none()}) {
       for (const std::uint64_t bound : {64 * mib, 256 * mib}) {
         for (const Doing& doing : doings) {
-          const auto run = [=, items = make](benchmark::State& state) {
-            extra_memory(state, items, doing, codec, bound);
-          };
+          const auto run = [=, items = make](benchmark::State& state) { measure(state, items, doing, codec, bound); };
           add("memory/" + name + ", " + codec.to_string() + "/" + doing.name + "/" + std::to_string(bound / mib) +
                   " MiB",
               1, run);
