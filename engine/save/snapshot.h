@@ -2,10 +2,11 @@
 //
 // A segment is claimed out of `pending` exactly once, by compare-and-swap, by whoever comes first:
 //
-//   - a copier: the thread in save() or fence(), or a worker. It copies the segment into a staging block
-//     (past the cache) and hands the block to the sink;
+//   - a copier: the thread in save() or fence(), the one that runs the save, or a worker. It copies the segment
+//     into a staging block (past the cache) and hands the block to the sink;
 //   - a reader in place, in all modes but copy: a worker with nothing staged to do takes the last
-//     pending segment, and codes it from where it lies in the caller's memory.
+//     pending segment, and codes it from where it lies in the caller's memory. Where nothing is coded this begins only
+//     when there is no memory left to copy into, or at once in mode borrow.
 //
 // The segment is captured when the copy is made, or when the reader says so. Copiers go from the front,
 // in the order in which the state is updated, readers from the back, where there is more time. A
@@ -16,7 +17,7 @@
 // before anybody hears that all is captured.
 //
 // When the pool has no free block, a worker never waits for one (it may be the one that has to make
-// it free): the background copier parks, and is called again when a block comes back.
+// it free): a background copier parks, and one is called again when a block comes back.
 #pragma once
 
 #include "milepost/engine/save/copy_on_write.h"
