@@ -52,8 +52,8 @@ void set_scheduling(int policy) {
 
 struct WorkerPool::State {
   ThreadPool pool;
-  cpu_set_t cores{};  // that the threads may run on; none: not known
-  std::atomic<int> kept_off{-1};
+  std::mutex mutex{};
+  int kept_off = -1;  // guarded by mutex: the core that was taken from the threads'
 };
 
 WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max(1, threads)) {
@@ -64,7 +64,6 @@ WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max
     if (nice != 0) setpriority(PRIO_PROCESS, 0, nice);
   };
   state_.reset(new State{ThreadPool(size_, lower)});
-  if (sched_getaffinity(0, sizeof state_->cores, &state_->cores) != 0) CPU_ZERO(&state_->cores);
 }
 
 WorkerPool::~WorkerPool() { state_->pool.join(); }
@@ -73,11 +72,18 @@ void WorkerPool::post(std::function<void()> task) { state_->pool.post(std::move(
 
 void WorkerPool::keep_off_this_core() noexcept {
   const int here = sched_getcpu();
-  if (here < 0 || here >= CPU_SETSIZE || state_->kept_off.exchange(here) == here) return;
-  cpu_set_t others = state_->cores;
-  CPU_CLR(here, &others);
-  if (CPU_COUNT(&others) == 0) return;
-  state_->pool.for_each_thread([&](pthread_t thread) { pthread_setaffinity_np(thread, sizeof others, &others); });
+  const std::lock_guard lock(state_->mutex);
+  if (here < 0 || here >= CPU_SETSIZE || here == state_->kept_off) return;
+  int taken = -1;
+  state_->pool.for_each_thread([&](pthread_t thread) {
+    cpu_set_t cores;  // those of now: somebody may have changed them
+    if (pthread_getaffinity_np(thread, sizeof cores, &cores) != 0) return;
+    if (state_->kept_off >= 0) CPU_SET(state_->kept_off, &cores);
+    const bool allowed = CPU_ISSET(here, &cores) && CPU_COUNT(&cores) > 1;
+    if (allowed) CPU_CLR(here, &cores);
+    if (pthread_setaffinity_np(thread, sizeof cores, &cores) == 0 && allowed) taken = here;
+  });
+  state_->kept_off = taken;
 }
 
 void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) noexcept {
