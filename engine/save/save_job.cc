@@ -144,15 +144,17 @@ Result<SaveReport> SaveJob::run() noexcept {
     plan_if_there_is_memory();
     snapshot_->start(mode_, copiers_to_call());
   }
+  // A worker called for that would find no idle core while the files are opened, and wait for the next tick for this
+  // one. What is coded is not written before all is captured: until then it needs no files.
+  const bool copies = mode_ == SnapshotMode::copy && context_.workers->size() > 1;
+  if (copies && !uncompressed_) snapshot_->copy_while_blocks_are_free();
   TraceSlice opening("begin attempt");
   auto begun = caught([&] { return Attempt::begin(*context_.store, request_.step); });
   const auto opened = begun.has_value() ? caught([&] { return open_files(*begun); }) : Result<void>(begun.error());
   if (opened.has_error()) fail(opened.error());
   opening.end();
   release_files();
-  // A worker called for that would find no idle core while the files are opened, and wait for the next tick for this
-  // one.
-  if (mode_ == SnapshotMode::copy && context_.workers->size() > 1) snapshot_->copy_while_blocks_are_free();
+  if (copies && uncompressed_) snapshot_->copy_while_blocks_are_free();
 
   // The index of an item is written while its last chunks still are.
   {
