@@ -39,9 +39,7 @@ class ThreadPool {
   // Runs a task later, in the order of posting. std::bad_alloc: it will not run.
   template <class Task> void post(Task&& task) { boost::asio::post(context_, std::forward<Task>(task)); }
 
-  template <class Function> void for_each_thread(const Function& fn) {
-    for (std::thread& thread : threads_) fn(thread.native_handle());
-  }
+  std::thread::native_handle_type first_thread() { return threads_.front().native_handle(); }
 
   // Runs what was posted; the threads end.
   void join() {

@@ -52,8 +52,6 @@ void set_scheduling(int policy) {
 
 struct WorkerPool::State {
   ThreadPool pool;
-  std::mutex mutex{};
-  int kept_off = -1;  // guarded by mutex: the core that was taken from the threads'
 };
 
 WorkerPool::WorkerPool(int threads, int nice, const char* name) : size_(std::max(1, threads)) {
@@ -70,20 +68,25 @@ WorkerPool::~WorkerPool() { state_->pool.join(); }
 
 void WorkerPool::post(std::function<void()> task) { state_->pool.post(std::move(task)); }
 
-void WorkerPool::keep_off_this_core() noexcept {
+void WorkerPool::post_beside(std::function<void()> task) {
+  const pthread_t thread = state_->pool.first_thread();
   const int here = sched_getcpu();
-  const std::lock_guard lock(state_->mutex);
-  if (here < 0 || here >= CPU_SETSIZE || here == state_->kept_off) return;
-  int taken = -1;
-  state_->pool.for_each_thread([&](pthread_t thread) {
-    cpu_set_t cores;  // those of now: somebody may have changed them
-    if (pthread_getaffinity_np(thread, sizeof cores, &cores) != 0) return;
-    if (state_->kept_off >= 0) CPU_SET(state_->kept_off, &cores);
-    const bool allowed = CPU_ISSET(here, &cores) && CPU_COUNT(&cores) > 1;
-    if (allowed) CPU_CLR(here, &cores);
-    if (pthread_setaffinity_np(thread, sizeof cores, &cores) == 0 && allowed) taken = here;
-  });
-  state_->kept_off = taken;
+  cpu_set_t all;
+  const bool keep_off = here >= 0 && here < CPU_SETSIZE && pthread_getaffinity_np(thread, sizeof all, &all) == 0 &&
+                        CPU_ISSET(here, &all) && CPU_COUNT(&all) > 1;
+  if (!keep_off) return post(std::move(task));
+  cpu_set_t others = all;
+  CPU_CLR(here, &others);
+  pthread_setaffinity_np(thread, sizeof others, &others);
+  try {
+    post([all, task = std::move(task)] {
+      sched_setaffinity(0, sizeof all, &all);
+      task();
+    });
+  } catch (...) {
+    pthread_setaffinity_np(thread, sizeof all, &all);
+    throw;
+  }
 }
 
 void WorkerPool::parallel_for(std::size_t n, const std::function<void(std::size_t)>& fn) noexcept {

@@ -29,11 +29,11 @@ class WorkerPool {
   // Runs a task later, in the order of posting. std::bad_alloc: it will not run.
   void post(std::function<void()> task);
 
-  // Keeps the threads off the core that the caller is on, until the next such call: for one that is woken to work
-  // beside the caller. Linux looks for an idle core only while the machine is not busy on average; else the thread is
+  // As post(), of a pool of one thread: it begins on another core than the caller's, if it may run on one, and then
+  // goes where it likes. Linux looks for an idle core only while the machine is not busy on average; else a thread is
   // woken where it ran last, and if that is the caller's core it waits for a tick there, or has the caller wait, beside
   // an idle one.
-  void keep_off_this_core() noexcept;
+  void post_beside(std::function<void()> task);
 
   // Runs fn(0) ... fn(n - 1), the calling thread taking part, and returns when all are done. Throws nothing: where
   // there is no memory to call the others, the calling thread does it all.

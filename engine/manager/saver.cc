@@ -150,14 +150,14 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
   const auto next =
       std::make_shared<Run>(Run{job, StepIndex::make_room({step, 0, options.metrics}), options.overwrite});
   auto outcome = std::make_shared<Outcome>();
-  if (is_frozen_in_call(mode)) control_.keep_off_this_core();
   // An older error must not cost this step.
   Result<void> older;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return within_step(Error(ErrorCode::failed_precondition, "the manager is closed"), step);
     // The last thing that can fail. It begins when the save has been announced.
-    control_.post([this, next] { run(*next); });
+    const auto task = [this, next] { run(*next); };
+    is_frozen_in_call(mode) ? control_.post_beside(task) : control_.post(task);
     retention_.spare(step);
     older = tell_what_nobody_saw();
     outcome_ = std::move(outcome);

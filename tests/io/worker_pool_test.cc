@@ -56,20 +56,23 @@ void on_core(int core, const std::function<void()>& fn) {
   }).join();
 }
 
-TEST(WorkerPool, ItsThreadsStayOffTheCoreOfTheLastWhoAskedForThat) {
+TEST(WorkerPool, ATaskBeginsBesideTheCallerAndThenGoesWhereItLikes) {
   const std::vector<int> all = cores_of_this_thread();
-  WorkerPool pool(1, 0);
-  const auto cores_of_pool = [&] {
-    std::promise<std::vector<int>> cores;
-    pool.post([&] { cores.set_value(cores_of_this_thread()); });
-    return cores.get_future().get();
-  };
-  EXPECT_EQ(cores_of_pool(), all);
   for (const int core : {all.front(), all.back()}) {
-    on_core(core, [&] { pool.keep_off_this_core(); });
+    WorkerPool pool(1, 0);
+    std::promise<void> release;
+    std::promise<std::vector<int>> held;
+    pool.post([&] {
+      release.get_future().wait();
+      held.set_value(cores_of_this_thread());
+    });
+    std::promise<std::vector<int>> then;
+    on_core(core, [&] { pool.post_beside([&] { then.set_value(cores_of_this_thread()); }); });
+    release.set_value();
     std::vector<int> others = all;
     if (others.size() > 1) std::erase(others, core);
-    EXPECT_EQ(cores_of_pool(), others);
+    EXPECT_EQ(held.get_future().get(), others);
+    EXPECT_EQ(then.get_future().get(), all);
   }
 }
 
