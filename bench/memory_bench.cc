@@ -11,6 +11,7 @@
 //   bound_MB  staging_bytes
 //   of_bound  extra_MB / bound_MB; goal: 1 at most
 #include "milepost/engine/checkpoint_manager.h"
+#include "bench/limits.h"
 #include "bench/measure.h"
 #include "bench/registry.h"
 #include "bench/sample_data.h"
@@ -48,8 +49,9 @@ Items small_leaves() {
 // What a function returns that runs in a process of its own; there are no threads when it begins.
 std::uint64_t in_a_child(const std::function<std::uint64_t()>& fn) {
   std::array<int, 2> ends{};
-  if (::pipe(ends.data()) != 0) std::exit(1);
+  detail::must(::pipe(ends.data()) == 0, "pipe");
   const pid_t child = ::fork();
+  detail::must(child >= 0, "fork");
   std::uint64_t value = 0;
   if (child == 0) {
     value = fn();
