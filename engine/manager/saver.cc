@@ -157,7 +157,11 @@ Result<bool> Saver::save(std::int64_t step, const ItemsView& items, SaveOptions 
     if (closed_) return within_step(Error(ErrorCode::failed_precondition, "the manager is closed"), step);
     // The last thing that can fail. It begins when the save has been announced.
     const auto task = [this, next] { run(*next); };
-    is_frozen_in_call(mode) ? control_.post_beside(task) : control_.post(task);
+    if (is_frozen_in_call(mode)) {
+      control_.post_beside(task);
+    } else {
+      control_.post(task);
+    }
     retention_.spare(step);
     older = tell_what_nobody_saw();
     outcome_ = std::move(outcome);
