@@ -98,7 +98,10 @@ class ReadJob {
     }
     const auto posted = caught([&] {
       context_.workers->post([this, &read, pages] {
-        static_cast<void>(pages.populate());  // a wish: without it the read only takes longer to start
+        {
+          const TraceSlice slice("clear memory", {{"chunk", read.chunk}, {"bytes", chunk_of(read).stored_bytes}});
+          static_cast<void>(pages.populate());  // a wish: without it the read only takes longer to start
+        }
         read_into(read, {});
         completed();
       });
