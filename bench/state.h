@@ -46,10 +46,13 @@ class GptState {
   std::uint64_t bytes() const { return bytes_; }
   const std::vector<GptParameter>& parameters() const { return parameters_; }
 
+  // Of views: the memory is the training loop's, as in every example.
   Tree tree() const {
     Tree tree = Tree::map();
     for (const GptParameter& parameter : parameters_) {
-      for (std::size_t k = 0; k < 3; ++k) tree[kinds[k]][parameter.name] = parameter.values[k];
+      for (std::size_t k = 0; k < 3; ++k) {
+        tree[kinds[k]][parameter.name] = Tensor::of(parameter.values[k].as<float>(), parameter.shape);
+      }
     }
     tree["step"] = std::int64_t{1};
     return tree;
