@@ -58,7 +58,7 @@ SECTIONS = [
     Section("save", "How fast is a save, from the call until it is committed?",
             "1 GB. Limits: raw O_DIRECT writes of as many bytes with fsync, turn by turn, also while all cores copy memory "
             "(busy); order-0 entropy of the byte planes. Medians of 5 turns.",
-            ["data", "codec"],
+            ["data", "mode", "codec"],
             [("GB/s", "state_GB/s", number), ("disk GB/s", "disk_GB/s", number), ("busy", "busy_disk_GB/s", number),
              ("of disk", "of_disk", number), ("CPU-s/GB", "cpu_s/GB", number), ("ratio", "ratio", number), ("over entropy", "over_h0", percent)]),
     Section("restore", "How fast does it come back?",
