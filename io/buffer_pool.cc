@@ -239,6 +239,16 @@ Result<void> BufferPool::prefault(std::size_t bytes, const ParallelFor& parallel
   {
     const std::lock_guard lock(state.mutex);
     std::size_t touched_blocks = state.mapped_blocks - state.cold.size();
+    // Who had a block before may have written to a part of it only: a restore reads chunks that are coded.
+    auto kept = state.warm.begin();
+    for (std::byte* const block : state.warm) {
+      if (blocks.size() == wanted_blocks || PageRange(block, state.block_bytes).is_resident()) {
+        *kept++ = block;
+      } else {
+        blocks.push_back(block);
+      }
+    }
+    state.warm.erase(kept, state.warm.end());
     for (; touched_blocks < wanted_blocks; ++touched_blocks) {
       if (state.cold.empty() && !state.map_slab()) {
         out_of_memory = true;

@@ -75,9 +75,9 @@ class BufferPool {
   // As acquire(), but gives up with deadline_exceeded.
   Result<BufferLease> acquire_until(std::chrono::steady_clock::time_point deadline);
 
-  // Maps and touches blocks until at least min(bytes, bound) are mapped, so that no save pays for
-  // it later. `parallel_for(n, fn)` runs fn(0..n-1), on as many threads as it likes, and returns when
-  // all are done; by default the calling thread does it all.
+  // Maps and touches blocks until at least min(bytes, bound) are mapped, and touches the rest of free blocks that were
+  // used in part, so that no save pays for it later. `parallel_for(n, fn)` runs fn(0..n-1), on as many threads as it
+  // likes, and returns when all are done; by default the calling thread does it all.
   using ParallelFor = std::function<void(std::size_t, const std::function<void(std::size_t)>&)>;
   Result<void> prefault(std::size_t bytes, const ParallelFor& parallel_for = {});
 

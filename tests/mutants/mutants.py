@@ -86,6 +86,9 @@ MUTANTS = {
          "rounded_down(from, granule_bytes)"),
         ("next_too ? rounded_up(to, granule_bytes) : rounded_down(to, granule_bytes)", "rounded_up(to, granule_bytes)"),
     ],
+    "io/buffer_pool.cc": [
+        ("blocks.size() == wanted_blocks || PageRange(block, state.block_bytes).is_resident()", "true"),
+    ],
     "io/write_guard.cc": [
         "if (permissions[3] != 'p')",
         "if (inode != 0)",
