@@ -33,6 +33,7 @@ namespace milepost::bench {
 namespace {
 
 constexpr std::uint64_t state_bytes = 1'000'000'000;
+
 struct Data {
   Tree tree;          // of state_bytes
   double order0 = 0;  // of all of it
