@@ -149,7 +149,9 @@ class SaveJob final : public std::enable_shared_from_this<SaveJob>, private Snap
   void fail(Error error) noexcept override;
   void fail_leaf(std::size_t plan, std::size_t source, Error error) noexcept override;
   void captured() noexcept override;
-  bool post(std::function<void()> task) noexcept override;
+  bool post(Task task) noexcept override;
+  // Runs fn() on a worker; keeps the job alive until then. False: there is no memory to call one.
+  template <class Function> bool call_worker(Function fn) noexcept;
 
   void start_coding() noexcept;  // lets the workers at what is staged, once files are open
   void call_workers(std::size_t units) noexcept;

@@ -56,9 +56,12 @@ void SaveJob::captured() noexcept {
   start_coding();
 }
 
-bool SaveJob::post(std::function<void()> task) noexcept {
-  return caught([&] { context_.workers->post([self = shared_from_this(), task = std::move(task)] { task(); }); })
-      .has_value();
+bool SaveJob::post(Task task) noexcept {
+  return call_worker([this, task] { ((*snapshot_).*task)(); });
+}
+
+template <class Function> bool SaveJob::call_worker(Function fn) noexcept {
+  return caught([&] { context_.workers->post([self = shared_from_this(), fn] { fn(); }); }).has_value();
 }
 
 // --- Coding and writing.
@@ -78,7 +81,7 @@ void SaveJob::start_coding() noexcept {
 
 void SaveJob::call_workers(std::size_t units) noexcept {
   for (; units > 0; --units) {
-    if (post([this] { work(); })) continue;
+    if (call_worker([this] { work(); })) continue;
     fail(Error::out_of_memory().within("call a worker"));
     work();  // which now only drops what it finds
   }

@@ -69,9 +69,9 @@ Result<void> Snapshot::protect() noexcept {
 bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) noexcept {
   const std::size_t called = std::min(static_cast<std::size_t>(std::max(workers, 0)), segments_.size());
   // Without them whoever freezes, reads in place or waits in a fence captures all.
-  const auto call = [&](void (Snapshot::*task)() noexcept) {
+  const auto call = [&](SnapshotSink::Task task) {
     for (std::size_t i = 0; i < called; ++i) {
-      if (!sink_.post([this, task] { (this->*task)(); })) break;
+      if (!sink_.post(task)) break;
     }
   };
   switch (mode) {
@@ -111,7 +111,7 @@ void Snapshot::copy_in_background() noexcept {
 
 void Snapshot::block_freed() noexcept {
   if (parked_.load() && parked_.exchange(false)) {
-    static_cast<void>(sink_.post([this] { copy_in_background(); }));
+    static_cast<void>(sink_.post(&Snapshot::copy_in_background));
   }
 }
 

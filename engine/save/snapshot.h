@@ -32,13 +32,14 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
 namespace milepost {
+
+class Snapshot;
 
 // Who gets the segments. Called from any thread, and several at once; throws nothing.
 class SnapshotSink {
@@ -57,8 +58,9 @@ class SnapshotSink {
   virtual void fail_leaf(std::size_t plan, std::size_t source, Error error) noexcept = 0;
   // All segments are captured; called once.
   virtual void captured() noexcept = 0;
-  // Runs a task on a worker; keeps the snapshot alive until then. False: there is no memory to call one.
-  virtual bool post(std::function<void()> task) noexcept = 0;
+  // Has a worker call that of the snapshot, and keeps it alive until then. False: there is no memory to call one.
+  using Task = void (Snapshot::*)() noexcept;
+  virtual bool post(Task task) noexcept = 0;
 
  protected:
   virtual ~SnapshotSink() = default;

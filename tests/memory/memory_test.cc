@@ -129,7 +129,10 @@ TEST(Memory, OfRetention) {
 
 // In fresh memory and in place, everything and parts, checked first or not.
 TEST(Memory, OfARestore) {
-  expect_survival("a restore", all_settings(),
+  const std::vector<Setting> settings = {{SnapshotMode::copy, Codec::none()},
+                                         {SnapshotMode::copy, Codec::fast()},
+                                         {SnapshotMode::copy, Codec::fast(), IoBackend::threads}};
+  expect_survival("a restore", settings,
                   [](CheckpointManager& manager, AllocationFaults& faults, Complaints& complaints) {
                     RestoreOptions everything{.verify_first = true};
                     RestoreOptions in_place{

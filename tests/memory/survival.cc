@@ -99,9 +99,9 @@ bool survives(const SavedSteps& steps, std::uint64_t nth, bool forever, const De
 }
 
 std::string fail_each(const Trial& trial, std::size_t& count) {
-  const auto stride = trials<std::uint64_t>(211, 1);
+  const std::uint64_t stride = stride_under_sanitizer(211);
   std::string found;
-  // In the short form each search begins elsewhere.
+  // Where some are passed over each search begins elsewhere.
   for (std::uint64_t nth = 37 * count % stride;; nth += stride) {
     Complaints complaints;
     const bool failed = trial(nth, complaints);

@@ -71,8 +71,8 @@ using Deed = std::function<void(CheckpointManager&, AllocationFaults&, Complaint
 // Does it with a manager of its own, and looks at everything afterwards. Returns whether an allocation failed.
 bool survives(const SavedSteps& steps, std::uint64_t nth, bool forever, const Deed& deed, Complaints& complaints);
 
-// Calls trial(nth, complaints), which returns whether an allocation failed, for every nth, or in the short form for
-// some, until none failed. Returns what was complained of, and counts the trials.
+// Calls trial(nth, complaints), which returns whether an allocation failed, for every nth, or in the short form under
+// a sanitizer for some, until none failed. Returns what was complained of, and counts the trials.
 using Trial = std::function<bool(std::uint64_t nth, Complaints&)>;
 std::string fail_each(const Trial& trial, std::size_t& trials);
 

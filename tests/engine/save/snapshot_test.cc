@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,7 +29,7 @@ class StreamInPieces final : public SnapshotSink {
   void fail(Error error) noexcept override { ADD_FAILURE() << error.to_string(); }
   void fail_leaf(std::size_t, std::size_t, Error error) noexcept override { ADD_FAILURE() << error.to_string(); }
   void captured() noexcept override {}
-  bool post(std::function<void()>) noexcept override { return false; }
+  bool post(Task) noexcept override { return false; }
 
   std::byte* data() { return bytes_.data(); }
   const std::vector<std::byte>& bytes() const { return bytes_; }
