@@ -68,10 +68,12 @@ Result<void> Snapshot::protect() noexcept {
 
 bool Snapshot::start(SnapshotMode mode, int workers, Clock::time_point deadline) noexcept {
   const std::size_t called = std::min(static_cast<std::size_t>(std::max(workers, 0)), segments_.size());
-  // Without them whoever freezes, reads in place or waits in a fence captures all.
+  // Without one of them whoever freezes or waits in a fence captures all, or who reads in place: they come now.
   const auto call = [&](SnapshotSink::Task task) {
     for (std::size_t i = 0; i < called; ++i) {
-      if (!sink_.post(task)) break;
+      if (sink_.post(task)) continue;
+      if (i == 0) sink_.need_room();
+      break;
     }
   };
   switch (mode) {

@@ -50,7 +50,8 @@ class SnapshotSink {
   virtual bool dropped() const noexcept = 0;
   // Instead of take(), for such a segment.
   virtual void drop(std::size_t segment) noexcept = 0;
-  // A copier is about to wait for a block: whatever makes room should start.
+  // A copier is about to wait for a block, or none could be called: whatever makes room, or reads in place, should
+  // start.
   virtual void need_room() noexcept = 0;
   // The save cannot succeed.
   virtual void fail(Error error) noexcept = 0;

@@ -49,6 +49,7 @@ MUTANTS = {
     ],
     # --- The snapshot in mode cow.
     "engine/save/snapshot.cc": [
+        "if (i == 0) sink_.need_room();",
         "if (done.has_error()) copy_on_write_.reset();",
         "if (copy_on_write_) "
         "copy_on_write_->release({plan_of(segment), segments_[segment].index}, previous_too, next_too);",

@@ -60,7 +60,11 @@ AREAS = {
     "engine/manager/": ["manager *", "restore Lease*"],
     "engine/restore/": ["restore *", "engine Hostile*"],
     "engine/save/copy_on_write": ["engine CopyOnWriteSnapshot*", "engine CopyOnWrite*:LostMemory*"],
-    "engine/save/snapshot": ["engine CopyOnWriteSnapshot*", "engine CopyOnWrite*:LostMemory*:Freeze*"],
+    "engine/save/snapshot": [
+        "engine CopyOnWriteSnapshot*",
+        "engine CopyOnWrite*:LostMemory*:Freeze*",
+        "memory *OnlyWaited*",
+    ],
     "engine/save/stream_plan": ["engine StreamPlans*", "engine RoundTrip*:Freeze*:CopyOnWrite*"],
     "engine/save/": [
         "manager Overwrite*:Manager*:Metadata*:Failures*",
